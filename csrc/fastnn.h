@@ -1,0 +1,111 @@
+/* fastnn.h: the C library's public interface, all that a binding sees.
+ *
+ * An op is called with a fnn_call: an op number, its arrays (inputs, then outputs) and its scalars.
+ * fnn_launch checks the call, chooses the number of threads from its cost and runs it to the end.
+ * Nothing here knows of Python, prints, exits or keeps a pointer after it returns. */
+#ifndef FASTNN_H
+#define FASTNN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define FNN_MAX_DIMS 8
+#define FNN_MAX_ARRAYS 12
+#define FNN_MAX_SCALARS 12
+
+typedef enum { FNN_F32, FNN_F64, FNN_I64, FNN_I32, FNN_U8, FNN_BOOL, FNN_DTYPES } fnn_dtype;
+
+typedef enum {
+  FNN_OK,
+  FNN_ERR_DTYPE,  /* an array's element type is not one the op takes */
+  FNN_ERR_SHAPE,  /* shapes do not fit together */
+  FNN_ERR_VALUE,  /* a scalar or an element is out of its range (labels, indices) */
+  FNN_ERR_MEMORY, /* no memory for the workspace */
+} fnn_status;
+
+/* A view of memory. Strides count elements and may be 0 (broadcast) or negative; data points at the
+ * element of index 0 and is aligned for its type. An optional array that is absent has data NULL and
+ * ndim -1. The element of a FNN_BOOL is one byte, 0 or 1. */
+typedef struct {
+  void *data;
+  int64_t shape[FNN_MAX_DIMS];
+  int64_t stride[FNN_MAX_DIMS];
+  int32_t ndim;
+  int32_t dtype;
+} fnn_array;
+
+typedef union {
+  double f;
+  int64_t i;
+} fnn_scalar;
+
+typedef struct {
+  int32_t op;
+  int32_t n_arrays;
+  fnn_array arrays[FNN_MAX_ARRAYS];
+  fnn_scalar scalars[FNN_MAX_SCALARS];
+} fnn_call;
+
+/* Why a call failed: a static sentence, and up to two numbers that it speaks of. */
+typedef struct {
+  const char *message;
+  int64_t seen, limit;
+} fnn_failure;
+
+/* What a call costs, known from its shapes alone. */
+typedef struct {
+  int64_t workspace; /* bytes of scratch, shared by the team, 64-byte aligned */
+  int64_t tasks;     /* more threads than this are of no use */
+  double flops;      /* arithmetic, a fused multiply-add counts two */
+  double bytes;      /* memory read and written, each element once */
+} fnn_plan;
+
+/* One row of ops.def. */
+typedef struct {
+  const char *name;    /* "layer_norm" */
+  const char *family;  /* the shape family that runs it: "map", "reduce", "gemm" ... */
+  const char *arrays;  /* "x weight? -> y mean": a question mark is optional */
+  const char *scalars; /* "eps:f axis:i" */
+} fnn_op_info;
+
+enum {
+#define OP(name, family, arrays, scalars) FNN_OP_##name,
+#include "ops.def"
+#undef OP
+  FNN_OPS
+};
+
+const fnn_op_info *fnn_op(int op);
+
+/* Check a call and tell its cost. */
+fnn_status fnn_plan_call(const fnn_call *call, fnn_plan *plan, fnn_failure *why);
+
+/* Check and run a call. Its outputs are untouched when the status is not FNN_OK. */
+fnn_status fnn_launch(const fnn_call *call, fnn_failure *why);
+
+/* --- runtime --- */
+
+/* Choose the kernels: name is "portable", "avx2", "avx512", "neon", or NULL for the best that this CPU
+ * has. Returns 0, -1 for a name that was not compiled in, -2 for one that the CPU lacks. Not thread-safe:
+ * call it before the first launch (tests call it between launches). */
+int fnn_isa_select(const char *name);
+const char *fnn_isa_name(void);    /* the one chosen */
+int fnn_isa_compiled(int i, const char **name, int *supported); /* i-th compiled ISA; 0 past the last */
+const char *fnn_cpu_name(void);
+const char *fnn_compiler(void);
+
+/* Threads: the count that launches may use, and why it is what it is ("OMP_NUM_THREADS=4", ...). */
+int fnn_threads(void);
+void fnn_set_threads(int n);       /* n >= 1 */
+const char *fnn_threads_reason(void);
+const char *fnn_threads_backend(void); /* "openmp" or "pthread" */
+int fnn_cores(void);
+
+/* Memory for arrays: 64-byte aligned, kept in a pool of sizes so that a step allocates nothing after
+ * the first. NULL when there is none. Thread-safe. */
+void *fnn_alloc(int64_t bytes);
+void fnn_free(void *memory, int64_t bytes);
+void fnn_alloc_trim(void);              /* give the pool's idle memory back */
+int64_t fnn_alloc_in_use(void);
+
+#endif

@@ -1,0 +1,3 @@
+#define FNN_ISA avx2
+#define FNN_VECTOR_BYTES 32
+#include "../kernels/kernels.inc"

@@ -1,0 +1,37 @@
+/* table.h: the kernels of one ISA and one real type. Each family's struct is in its own header. */
+#ifndef FNN_KERNELS_TABLE_H
+#define FNN_KERNELS_TABLE_H
+
+#include "../fastnn.h"
+#include "gemm.h"
+#include "map.h"
+#include "move.h"
+#include "norm.h"
+#include "optimizer.h"
+#include "random.h"
+#include "reduce.h"
+
+typedef struct {
+  int lanes; /* of a vector register */
+  const fnn_map_kernel *map; /* FNN_OPS entries, by op number; NULL for an op of another family */
+  fnn_gemm_kernels gemm;
+  fnn_reduce_kernels reduce;
+  fnn_norm_kernels norm;
+  fnn_move_kernels move;
+  fnn_random_kernels random;
+  fnn_optimizer_kernels optimizer;
+} fnn_kernels;
+
+#define FNN_TABLE(real, lanes_)                                                             \
+  {                                                                                         \
+    .lanes = lanes_, .map = map_kernels_##real, .gemm = FNN_GEMM_KERNELS(real),             \
+    .reduce = FNN_REDUCE_KERNELS(real), .norm = FNN_NORM_KERNELS(real),                     \
+    .move = FNN_MOVE_KERNELS(real), .random = FNN_RANDOM_KERNELS(real),                     \
+    .optimizer = FNN_OPTIMIZER_KERNELS(real)                                                \
+  }
+
+/* One table an ISA: [0] float, [1] double. */
+extern const fnn_kernels fnn_kernels_portable[2], fnn_kernels_avx2[2], fnn_kernels_avx512[2],
+    fnn_kernels_neon[2];
+
+#endif

@@ -1,0 +1,50 @@
+/* team.h: threads as an op sees them. An op's run function is called by every thread of a team at once;
+ * it splits its work by shape, takes its share by thread number, and meets the others at a barrier where
+ * it reads what they wrote. The result never depends on how many they are.
+ *
+ * Two implementations, chosen at build time: OpenMP (team_openmp.c) and pthreads (team_pthread.c). */
+#ifndef FNN_TEAM_H
+#define FNN_TEAM_H
+
+#include <stdint.h>
+#include "../fastnn.h"
+
+typedef struct fnn_team_shared fnn_team_shared;
+
+typedef struct {
+  int id, size;            /* this thread's number, 0 <= id < size */
+  char *workspace;         /* plan.workspace bytes, shared by all, 64-byte aligned */
+  fnn_team_shared *shared; /* barrier, status */
+} fnn_team;
+
+typedef void (*fnn_team_fn)(const void *arg, fnn_team *team);
+
+/* Run fn on `threads` threads and wait for all. Runs serially when already inside a team, when another
+ * caller holds the team, and in a child after fork. Flushes subnormals for fn only. Returns the status
+ * that fnn_team_fail recorded, or FNN_OK. */
+fnn_status fnn_team_run(int threads, fnn_team_fn fn, const void *arg, char *workspace, fnn_failure *why);
+
+/* Wait until every thread of the team is here. Everything written before is then visible to all. */
+void fnn_team_barrier(fnn_team *team);
+
+/* Record a failure found in the data (an index out of range). The first in the order of `position` wins,
+ * so that the report does not depend on the thread count. */
+void fnn_team_fail(fnn_team *team, fnn_status status, int64_t position, const char *message,
+                   int64_t seen, int64_t limit);
+/* True for all threads alike after a barrier that followed the fnn_team_fail. */
+int fnn_team_failed(const fnn_team *team);
+
+typedef struct {
+  int64_t begin, end;
+} fnn_range;
+
+/* This thread's contiguous share of n equal tasks. */
+static inline fnn_range fnn_share(int64_t n, const fnn_team *team) {
+  int64_t each = n / team->size, more = n % team->size, id = team->id;
+  fnn_range r;
+  r.begin = id * each + (id < more ? id : more);
+  r.end = r.begin + each + (id < more);
+  return r;
+}
+
+#endif

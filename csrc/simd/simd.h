@@ -1,0 +1,94 @@
+/* simd.h: the vocabulary kernels are written in.
+ *
+ * An isa/ file sets FNN_VECTOR_BYTES (16, 32 or 64) and includes the kernels; each kernel file is included
+ * twice, with REAL_BITS 32 and 64. Within it
+ *
+ *   REAL  float or double        INT   the integer of the same size
+ *   V     a vector of REAL       VI    a vector of INT             M   a mask, one truth value a lane
+ *   LANES how many               FNN_R(name)  name_f32 or name_f64
+ *
+ * and the v_ functions of vector.inc. + - * / and unary - work on V, and + - & | ^ ~ << >> on VI, as they
+ * are: GCC and Clang vector types. A product followed by a sum becomes one fused instruction where the
+ * ISA has it (-ffp-contract=fast). */
+#ifndef FNN_SIMD_H
+#define FNN_SIMD_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#ifndef FNN_VECTOR_BYTES
+#error "an isa/ file sets FNN_VECTOR_BYTES before it includes this"
+#endif
+
+/* What the compile flags of this file allow; kernels ask these, never the ISA's name. */
+#if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512VL__) && defined(__AVX512BW__)
+#define FNN_MASK_REGISTERS 1
+#define FNN_VECTOR_REGISTERS 32
+#elif defined(__aarch64__)
+#define FNN_VECTOR_REGISTERS 32
+#else
+#define FNN_VECTOR_REGISTERS 16
+#endif
+#ifndef FNN_MASK_REGISTERS
+#define FNN_MASK_REGISTERS 0
+#endif
+#if defined(__FMA__) || defined(__aarch64__)
+#define FNN_HAS_FMA 1
+#else
+#define FNN_HAS_FMA 0
+#endif
+
+#if defined(__x86_64__)
+#define FNN_IN_REGISTER(v) "+x"(v)
+#elif defined(__aarch64__)
+#define FNN_IN_REGISTER(v) "+w"(v)
+#else
+#define FNN_IN_REGISTER(v) "+m"(v)
+#endif
+
+#define FNN_INLINE static inline __attribute__((always_inline, unused))
+#define FNN_PASTE_(a, b) a##_##b
+#define FNN_PASTE(a, b) FNN_PASTE_(a, b)
+#define FNN_R(name) FNN_PASTE(name, REAL_NAME)
+
+#define V FNN_R(V)
+#define VI FNN_R(VI)
+#define M FNN_R(M)
+#define v_load FNN_R(v_load)
+#define v_load_n FNN_R(v_load_n)
+#define v_store FNN_R(v_store)
+#define v_store_n FNN_R(v_store_n)
+#define v_set1 FNN_R(v_set1)
+#define v_zero FNN_R(v_zero)
+#define vi_set1 FNN_R(vi_set1)
+#define v_fma FNN_R(v_fma)
+#define v_min FNN_R(v_min)
+#define v_max FNN_R(v_max)
+#define v_abs FNN_R(v_abs)
+#define v_sqrt FNN_R(v_sqrt)
+#define v_round FNN_R(v_round)
+#define v_bits FNN_R(v_bits)
+#define v_real FNN_R(v_real)
+#define v_to_int FNN_R(v_to_int)
+#define v_from_int FNN_R(v_from_int)
+#define v_shift_right FNN_R(v_shift_right)
+#define v_lt FNN_R(v_lt)
+#define v_le FNN_R(v_le)
+#define v_eq FNN_R(v_eq)
+#define v_is_nan FNN_R(v_is_nan)
+#define m_and FNN_R(m_and)
+#define m_or FNN_R(m_or)
+#define m_not FNN_R(m_not)
+#define m_any FNN_R(m_any)
+#define v_select FNN_R(v_select)
+#define v_sum FNN_R(v_sum)
+#define v_hmax FNN_R(v_hmax)
+#define v_hmin FNN_R(v_hmin)
+
+#endif
