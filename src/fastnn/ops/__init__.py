@@ -1,0 +1,3 @@
+"""Functions on tensors, a file a family: each has its shape rule, its kernel call and its gradient."""
+
+from .copying import *
