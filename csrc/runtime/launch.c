@@ -1,0 +1,104 @@
+/* launch.c: from a call to its family's plan and run, and the number of threads that it is worth. */
+#include <stdatomic.h>
+
+#include "../ops/op.h"
+
+typedef struct {
+  fnn_op_info info;
+  fnn_plan_fn plan;
+  fnn_run_fn run;
+} op_row;
+
+static const op_row rows[FNN_OPS] = {
+#define OP(name, family, arrays, scalars) \
+  [FNN_OP_##name] = {{#name, #family, arrays, scalars}, fnn_##family##_plan, fnn_##family##_run},
+#include "../ops.def"
+#undef OP
+};
+
+const fnn_op_info *fnn_op(int op) { return op >= 0 && op < FNN_OPS ? &rows[op].info : NULL; }
+
+/* The arrays of a row: bit i is set when array i must be there; bits from 16 up hold their number.
+ * Worked out from the row's text at the first call of each op. */
+static unsigned arrays_of(int op) {
+  static atomic_uint known[FNN_OPS];
+  unsigned arrays = atomic_load_explicit(&known[op], memory_order_relaxed);
+  if (arrays) return arrays;
+  unsigned count = 0;
+  for (const char *p = rows[op].info.arrays; *p;) {
+    const char *word = p;
+    int optional = 0;
+    while (*p && *p != ' ') optional |= *p++ == '?';
+    if (p != word && word[0] != '-') {
+      arrays |= (unsigned)!optional << count;
+      count++;
+    }
+    while (*p == ' ') p++;
+  }
+  arrays |= count << 16;
+  atomic_store_explicit(&known[op], arrays, memory_order_relaxed);
+  return arrays;
+}
+
+static fnn_status fail(fnn_failure *why, fnn_status status, const char *message, int64_t seen,
+                       int64_t limit) {
+  why->message = message;
+  why->seen = seen;
+  why->limit = limit;
+  return status;
+}
+
+fnn_status fnn_plan_call(const fnn_call *call, fnn_plan *plan, fnn_failure *why) {
+  *plan = (fnn_plan){.tasks = 1};
+  *why = (fnn_failure){0};
+  if (call->op < 0 || call->op >= FNN_OPS)
+    return fail(why, FNN_ERR_VALUE, "no such op", call->op, FNN_OPS);
+  unsigned arrays = arrays_of(call->op), count = arrays >> 16;
+  if (call->n_arrays != (int32_t)count)
+    return fail(why, FNN_ERR_VALUE, "wrong number of arrays", call->n_arrays, count);
+  for (int i = 0; i < call->n_arrays; i++) {
+    const fnn_array *a = &call->arrays[i];
+    if (!fnn_present(a)) {
+      if (arrays >> i & 1) return fail(why, FNN_ERR_VALUE, "a required array is absent", i, count);
+      continue;
+    }
+    if (a->ndim < 0 || a->ndim > FNN_MAX_DIMS)
+      return fail(why, FNN_ERR_SHAPE, "too many dimensions", a->ndim, FNN_MAX_DIMS);
+    if (a->dtype < 0 || a->dtype >= FNN_DTYPES)
+      return fail(why, FNN_ERR_DTYPE, "no such element type", a->dtype, FNN_DTYPES);
+  }
+  return rows[call->op].plan(call, plan, why);
+}
+
+/* Threads for a plan. A parallel region costs about 3 us when its threads are awake, so each thread
+ * should have at least that much to do: by arithmetic at some 10 flops a ns, or by memory at some
+ * 10 bytes a ns. */
+static int threads_for(const fnn_plan *plan) {
+  const double flops_per_thread = 40e3, bytes_per_thread = 40e3;
+  double worth = plan->flops / flops_per_thread;
+  if (worth < plan->bytes / bytes_per_thread) worth = plan->bytes / bytes_per_thread;
+  if (worth < 2 || plan->tasks < 2) return 1;
+  int64_t threads = fnn_threads();
+  if ((double)threads > worth) threads = (int64_t)worth;
+  return (int)(threads < plan->tasks ? threads : plan->tasks);
+}
+
+static void member(const void *arg, fnn_team *team) {
+  const fnn_call *call = arg;
+  rows[call->op].run(call, team);
+}
+
+fnn_status fnn_launch(const fnn_call *call, fnn_failure *why) {
+  fnn_plan plan;
+  fnn_status status = fnn_plan_call(call, &plan, why);
+  if (status != FNN_OK) return status;
+  char *workspace = NULL;
+  if (plan.workspace > 0) {
+    workspace = fnn_alloc(plan.workspace);
+    if (!workspace)
+      return fail(why, FNN_ERR_MEMORY, "no memory for the workspace (bytes)", plan.workspace, 0);
+  }
+  status = fnn_team_run(threads_for(&plan), member, call, workspace, why);
+  if (workspace) fnn_free(workspace, plan.workspace);
+  return status;
+}
