@@ -3,6 +3,12 @@
 
 #include "../ops/op.h"
 
+/* A family that is listed but not linked in leaves its ops without functions. */
+#define WEAK(symbol) _Pragma(#symbol)
+#define FNN_FAMILY(family) WEAK(weak fnn_##family##_plan) WEAK(weak fnn_##family##_run)
+#include "../ops/families.def"
+#undef FNN_FAMILY
+
 typedef struct {
   fnn_op_info info;
   fnn_plan_fn plan;
@@ -52,21 +58,23 @@ fnn_status fnn_plan_call(const fnn_call *call, fnn_plan *plan, fnn_failure *why)
   *plan = (fnn_plan){.tasks = 1};
   *why = (fnn_failure){0};
   if (call->op < 0 || call->op >= FNN_OPS)
-    return fail(why, FNN_ERR_VALUE, "no such op", call->op, FNN_OPS);
+    return fail(why, FNN_ERR_VALUE, "no op has number {seen}", call->op, FNN_OPS);
   unsigned arrays = arrays_of(call->op), count = arrays >> 16;
   if (call->n_arrays != (int32_t)count)
-    return fail(why, FNN_ERR_VALUE, "wrong number of arrays", call->n_arrays, count);
+    return fail(why, FNN_ERR_VALUE, "{seen} arrays where {limit} are expected", call->n_arrays, count);
   for (int i = 0; i < call->n_arrays; i++) {
     const fnn_array *a = &call->arrays[i];
     if (!fnn_present(a)) {
-      if (arrays >> i & 1) return fail(why, FNN_ERR_VALUE, "a required array is absent", i, count);
+      if (arrays >> i & 1) return fail(why, FNN_ERR_VALUE, "array {seen} of {limit} may not be absent", i, count);
       continue;
     }
     if (a->ndim < 0 || a->ndim > FNN_MAX_DIMS)
-      return fail(why, FNN_ERR_SHAPE, "too many dimensions", a->ndim, FNN_MAX_DIMS);
+      return fail(why, FNN_ERR_SHAPE, "an array has {seen} dimensions, at most {limit} are possible", a->ndim, FNN_MAX_DIMS);
     if (a->dtype < 0 || a->dtype >= FNN_DTYPES)
-      return fail(why, FNN_ERR_DTYPE, "no such element type", a->dtype, FNN_DTYPES);
+      return fail(why, FNN_ERR_DTYPE, "an array has the unknown element type {seen}", a->dtype, FNN_DTYPES);
   }
+  if (!rows[call->op].plan)
+    return fail(why, FNN_ERR_VALUE, "op {seen} is of a family that was not linked in", call->op, 0);
   return rows[call->op].plan(call, plan, why);
 }
 
@@ -96,7 +104,7 @@ fnn_status fnn_launch(const fnn_call *call, fnn_failure *why) {
   if (plan.workspace > 0) {
     workspace = fnn_alloc(plan.workspace);
     if (!workspace)
-      return fail(why, FNN_ERR_MEMORY, "no memory for the workspace (bytes)", plan.workspace, 0);
+      return fail(why, FNN_ERR_MEMORY, "no memory for {seen} bytes of workspace", plan.workspace, 0);
   }
   status = fnn_team_run(threads_for(&plan), member, call, workspace, why);
   if (workspace) fnn_free(workspace, plan.workspace);
