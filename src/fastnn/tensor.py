@@ -197,7 +197,7 @@ class Tensor(_core.Array):
 
         Writing to it after a forward pass and before its `backward` changes the gradient unseen.
         """
-        return np.asarray(memoryview(self)) if self.ndim else np.frombuffer(self, self.dtype.numpy)[0:1].reshape(())
+        return np.asarray(memoryview(self))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         array = self.numpy()
