@@ -1,13 +1,48 @@
-/* gemm.h: the kernels of the gemm family, one struct a real type. */
+/* gemm.h: the kernels of the gemm family, one struct a real type.
+ *
+ * A tile kernel computes a small block of C with its sums in registers. The block is rows x (cols vectors);
+ * there is one function for each number of rows and vectors, so that an edge costs what it computes. What
+ * is beyond the edge of C in the last vector is neither read nor written. ops/gemm.c cuts C into tiles. */
 #ifndef FNN_KERNELS_GEMM_H
 #define FNN_KERNELS_GEMM_H
 
 #include <stdint.h>
 
+/* c[i][j] = sum over p of a[i * a_row + p * a_step] * b[p * b_step + j], plus add[i * add_row + j] when add is
+ * not NULL; add may be c itself. Sums run over p in order, starting from 0, whatever the tile. Strides
+ * count elements; j < (cols - 1) * lanes + last.
+ * A dot kernel reads rows of K: a[i * a_row + p] and b[j * b_step + p], with j < cols. */
 typedef struct {
-  int unused;
+  int64_t k;
+  const void *a, *b, *add;
+  void *c;
+  int64_t a_row, a_step, b_step, c_row, add_row;
+  int64_t last; /* elements in the last vector of a row, 1 to lanes */
+} fnn_gemm_tile;
+
+typedef void (*fnn_gemm_kernel)(const fnn_gemm_tile *tile);
+
+typedef struct {
+  int rows, cols;           /* the largest tile of `packed` and `direct` */
+  int wide_rows, wide_cols; /* of `wide` */
+  int dot_rows, dot_cols;   /* of `dot`, whose columns are single elements */
+  /* Tables by [(rows - 1) * largest_cols + cols - 1]. */
+  const fnn_gemm_kernel *packed; /* a from a panel (a_row is 1); b from a panel, read to the vector's end */
+  const fnn_gemm_kernel *direct; /* a with any strides, b's rows of unit stride anywhere in memory */
+  const fnn_gemm_kernel *wide;   /* as direct, for few rows */
+  const fnn_gemm_kernel *dot;    /* both with unit stride along k */
+  /* A panel: dst[p * width + i] = src[i * stride_i + p * stride_p] for p < k, i < n <= width. The places
+   * i >= n hold some finite or infinite number of src; their sums are never stored. */
+  void (*pack)(int64_t width, int64_t n, int64_t k, const void *src, int64_t stride_i, int64_t stride_p,
+               void *dst);
 } fnn_gemm_kernels;
 
-#define FNN_GEMM_KERNELS(real) {0}
+#define FNN_GEMM_KERNELS(real)                                                              \
+  {                                                                                         \
+    .rows = GEMM_ROWS, .cols = GEMM_COLS, .wide_rows = GEMM_WIDE_ROWS, .wide_cols = GEMM_WIDE_COLS, \
+    .dot_rows = GEMM_DOT_ROWS, .dot_cols = GEMM_DOT_COLS, .packed = gemm_packed_##real,     \
+    .direct = gemm_direct_##real, .wide = gemm_wide_##real, .dot = gemm_dot_##real,         \
+    .pack = gemm_pack_##real                                                                \
+  }
 
 #endif

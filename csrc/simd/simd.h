@@ -52,6 +52,13 @@
 #define FNN_IN_REGISTER(v) "+m"(v)
 #endif
 
+/* Before a loop of a constant count, whose array of vectors is to live in registers. */
+#if defined(__clang__)
+#define FNN_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define FNN_UNROLL _Pragma("GCC unroll 32")
+#endif
+
 #define FNN_INLINE static inline __attribute__((always_inline, unused))
 #define FNN_PASTE_(a, b) a##_##b
 #define FNN_PASTE(a, b) FNN_PASTE_(a, b)
