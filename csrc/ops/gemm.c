@@ -148,7 +148,7 @@ static void gemm_choose(gemm *g, int vector_lanes) {
     g->lanes = 1;
     g->cols = g->width = kernels->dot_cols;
     g->height = even(g->m, kernels->dot_rows, 1);
-    g->block_k = g->k;
+    g->block_k = at_least(1, g->k);
     g->strip = at_least(1, L1_BYTES / 2 / at_least(1, g->height * g->k * g->size));
     g->slab_m = g->m;
     g->slab_n = g->n;
@@ -163,11 +163,11 @@ static void gemm_choose(gemm *g, int vector_lanes) {
   g->width = g->lanes * g->cols;
   g->height = even(g->m, wide ? kernels->wide_rows : kernels->rows, 1);
   if (!g->pack_a && !g->pack_b) {
-    g->block_k = g->k;
+    g->block_k = at_least(1, g->k);
     g->slab_m = g->m;
     g->slab_n = g->n;
   } else {
-    g->block_k = even(g->k, BLOCK_K, 8);
+    g->block_k = at_least(1, even(g->k, BLOCK_K, 8));
     g->slab_m = even(g->m, at_least(1, SLAB_BYTES / (g->block_k * g->size) / g->height) * g->height, g->height);
     g->slab_n = even(g->n, at_least(1, SLAB_BYTES / (g->block_k * g->size) / g->width) * g->width, g->width);
   }
