@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include "../fastnn.h"
 
+#define FNN_MAP_INPUTS 3 /* the most that a pointwise op has */
+
 typedef void (*fnn_map_kernel)(int64_t n, const void *const *in, const int64_t *step, void *out,
                                const fnn_scalar *scalars);
 
