@@ -64,6 +64,22 @@
 #define FNN_PASTE(a, b) FNN_PASTE_(a, b)
 #define FNN_R(name) FNN_PASTE(name, REAL_NAME)
 
+/* Unsigned 64-bit lanes, whatever the real type, and the full product of their low halves. */
+typedef uint64_t fnn_u64v __attribute__((vector_size(FNN_VECTOR_BYTES)));
+FNN_INLINE fnn_u64v vu_mul32(fnn_u64v a, fnn_u64v b) {
+#if FNN_VECTOR_BYTES == 64 && FNN_MASK_REGISTERS
+  return (fnn_u64v)_mm512_mul_epu32((__m512i)a, (__m512i)b);
+#elif FNN_VECTOR_BYTES == 32 && defined(__AVX2__)
+  return (fnn_u64v)_mm256_mul_epu32((__m256i)a, (__m256i)b);
+#elif FNN_VECTOR_BYTES == 16 && defined(__SSE2__)
+  return (fnn_u64v)_mm_mul_epu32((__m128i)a, (__m128i)b);
+#elif FNN_VECTOR_BYTES == 16 && defined(__aarch64__)
+  return (fnn_u64v)vmull_u32(vmovn_u64((uint64x2_t)a), vmovn_u64((uint64x2_t)b));
+#else
+  return (a & 0xffffffffu) * (b & 0xffffffffu);
+#endif
+}
+
 #define V FNN_R(V)
 #define VI FNN_R(VI)
 #define M FNN_R(M)
