@@ -4,18 +4,22 @@
 
 #include "../fastnn.h"
 #include "gemm.h"
+#include "loss.h"
 #include "map.h"
 #include "move.h"
 #include "norm.h"
 #include "optimizer.h"
 #include "random.h"
 #include "reduce.h"
+#include "softmax.h"
 
 typedef struct {
   int lanes; /* of a vector register */
   const fnn_map_kernel *map; /* FNN_OPS entries, by op number; NULL for an op of another family */
   fnn_gemm_kernels gemm;
   fnn_reduce_kernels reduce;
+  fnn_softmax_kernels softmax;
+  fnn_loss_kernels loss;
   fnn_norm_kernels norm;
   fnn_move_kernels move;
   fnn_random_kernels random;
@@ -25,7 +29,8 @@ typedef struct {
 #define FNN_TABLE(real, lanes_)                                                             \
   {                                                                                         \
     .lanes = lanes_, .map = map_kernels_##real, .gemm = FNN_GEMM_KERNELS(real),             \
-    .reduce = FNN_REDUCE_KERNELS(real), .norm = FNN_NORM_KERNELS(real),                     \
+    .reduce = FNN_REDUCE_KERNELS(real), .softmax = FNN_SOFTMAX_KERNELS(real),               \
+    .loss = FNN_LOSS_KERNELS(real), .norm = FNN_NORM_KERNELS(real),                     \
     .move = FNN_MOVE_KERNELS(real), .random = FNN_RANDOM_KERNELS(real),                     \
     .optimizer = FNN_OPTIMIZER_KERNELS(real)                                                \
   }
