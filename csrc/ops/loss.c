@@ -179,7 +179,7 @@ static int labels_fit(const cross *c, fnn_team *team) {
   for (int64_t i = mine.begin; i < mine.end; i++) {
     int64_t y = label_at(c->target, i);
     if (y != c->ignore && (y < 0 || y >= c->classes)) {
-      fnn_team_fail(team, FNN_ERR_VALUE, i, "cross entropy: label out of range", y, c->classes);
+      fnn_team_fail(team, FNN_ERR_VALUE, i, "label {seen} is not one of {limit} classes", y, c->classes);
       break;
     }
   }
