@@ -580,7 +580,7 @@ def gradcheck(
     y = function(*inputs)
     weights = np.cos(np.arange(y.size, dtype=np.float64)).reshape(y.shape) + 1.5  # no element cancels another
     xs = [inputs[i] for i in checked]
-    gradients = grad(y, xs, Tensor(weights), allow_unused=True)
+    gradients = grad(y, xs, Tensor(weights, y.dtype), allow_unused=True)
     for i, x, analytic in zip(checked, xs, gradients, strict=True):
         numeric = np.zeros(x.shape)
         values = x.numpy().copy()
