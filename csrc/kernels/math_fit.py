@@ -35,10 +35,10 @@ def pow_r(z):
     return (mp.atanh(s) / s - 1 - z / 3) / z**2
 
 
-def mills(k):  # (1 + 2 t) exp(t^2 / 2) Phi(-t), with q = (t - k) / (t + k)
+def mills(k):  # (1 + 0.8 t) exp(t^2 / 2) Phi(-t), flat at 0, with q = (t - k) / (t + k)
     def f(q):
         t = k * (1 + q) / (1 - q)
-        return (1 + 2 * t) * mp.exp(t * t / 2) * mp.erfc(t / mp.sqrt(2)) / 2
+        return (1 + mp.mpf("0.8") * t) * mp.exp(t * t / 2) * mp.erfc(t / mp.sqrt(2)) / 2
 
     return f
 
@@ -60,7 +60,7 @@ def cos_c(z):
 def main() -> None:
     third = (mp.sqrt(2) - 1) ** 2 / (mp.sqrt(2) + 1) ** 2 * 1.01  # the largest s^2 of log
     quarter = (mp.pi / 4) ** 2 * 1.01
-    for bits, degrees, top, k in ((32, (4, 3, 2, 11, 5, 3, 2), 15, 4), (64, (9, 6, 5, 22, 10, 5, 5), 40, 5)):
+    for bits, degrees, top, k in ((32, (4, 3, 2, 10, 5, 3, 2), 15, 3), (64, (9, 6, 7, 22, 10, 5, 5), 40, 6)):
         fits = {
             "EXP_Q": (exp_q, -0.3475, 0.3475),
             "LOG_R": (log_r, 1e-12, third),
