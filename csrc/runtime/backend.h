@@ -1,15 +1,17 @@
-/* backend.h: what team_openmp.c and team_pthread.c provide to team.c and threads.c. */
+/* backend.h: what team_openmp.c and team_pthread.c provide: threads, and the limit on their number. */
 #ifndef FNN_BACKEND_H
 #define FNN_BACKEND_H
 
-/* What one member of a team runs. */
-typedef void (*fnn_member_fn)(void *context, int id, int size);
+enum { FNN_MOST_THREADS = 1024 };
 
-/* Run member on up to `threads` threads, the caller being number 0, and wait for all of them. Called by
- * one thread at a time, never from inside a team. Returns 0, with nothing run, when there can be no team. */
-int fnn_backend_run(int threads, fnn_member_fn member, void *context);
+/* Start n more threads that call work once each, which does not return. They may start later than this
+ * returns. Returns how many were asked for with success: n or 0. Called by one thread at a time. */
+int fnn_backend_start(int n, void (*work)(void));
 
-/* The calling thread may use this many threads of the `count` wished for; `version` changes with count. */
+/* True where the calling thread had better not ask for help: inside another user's parallel region. */
+int fnn_backend_nested(void);
+
+/* What the calling thread may use of the `count` threads wished for; `version` changes with count. */
 int fnn_backend_threads(int count, unsigned version);
 
 #endif

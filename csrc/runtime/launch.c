@@ -78,18 +78,24 @@ fnn_status fnn_plan_call(const fnn_call *call, fnn_plan *plan, fnn_failure *why)
   return rows[call->op].plan(call, plan, why);
 }
 
-/* Threads for a plan. A parallel region costs about 3 us when its threads are awake, so each thread
- * should have at least that much to do: by arithmetic at some 10 flops a ns, or by memory at some
- * 10 bytes a ns. */
-static int threads_for(const fnn_plan *plan) {
-  const double flops_per_thread = 40e3, bytes_per_thread = 40e3;
-  double worth = plan->flops / flops_per_thread;
-  if (worth < plan->bytes / bytes_per_thread) worth = plan->bytes / bytes_per_thread;
-  if (worth < 2 || plan->tasks < 2) return 1;
+/* About how long a call takes on one thread, in ns: some 20 flops or 10 bytes a ns. */
+static double serial_time(const fnn_plan *plan) {
+  double arithmetic = plan->flops / 20, memory = plan->bytes / 10;
+  return arithmetic > memory ? arithmetic : memory;
+}
+
+/* Threads for a call: each should have several times as much to do as it takes to bring it in, which is
+ * under a microsecond when it is awake. */
+static int threads_for(const fnn_plan *plan, double time) {
+  const double least = 4000; /* ns a thread */
+  if (time < 2 * least || plan->tasks < 2) return 1;
   int64_t threads = fnn_threads();
-  if ((double)threads > worth) threads = (int64_t)worth;
+  if ((double)threads > time / least) threads = (int64_t)(time / least);
   return (int)(threads < plan->tasks ? threads : plan->tasks);
 }
+
+/* How long to wait for threads that are asleep: at most about what they would save. */
+static int64_t patience_for(double time) { return time < 1e6 ? (int64_t)(time / 2) : 500000; }
 
 static void member(const void *arg, fnn_team *team) {
   const fnn_call *call = arg;
@@ -106,7 +112,8 @@ fnn_status fnn_launch(const fnn_call *call, fnn_failure *why) {
     if (!workspace)
       return fail(why, FNN_ERR_MEMORY, "no memory for {seen} bytes of workspace", plan.workspace, 0);
   }
-  status = fnn_team_run(threads_for(&plan), member, call, workspace, why);
+  double time = serial_time(&plan);
+  status = fnn_team_run(threads_for(&plan, time), patience_for(time), member, call, workspace, why);
   if (workspace) fnn_free(workspace, plan.workspace);
   return status;
 }

@@ -1,7 +1,12 @@
-/* team.c: teams of threads, whichever library starts them: the barrier, failures, the subnormal mode.
+/* team.c: teams of threads: who is in, the barrier, failures, the subnormal mode.
+ *
+ * Workers wait for a job to be posted, spinning briefly, then asleep. The caller posts one, waits a little
+ * for workers to join, closes the gate and works with those that came, be it nobody: results are the same
+ * at any size, so a worker that is asleep, or that another library's thread keeps from running, costs
+ * its share of the speed and not a wait.
  *
  * One team exists at a time in a process. A caller that finds it taken, or that is itself a member, runs
- * its work alone: results are the same at any size, and cores are never oversubscribed. */
+ * its work alone: cores are not oversubscribed. */
 #include "team.h"
 
 #include <stdatomic.h>
@@ -17,6 +22,9 @@ struct fnn_team_shared {
   fnn_team_fn fn;
   const void *arg;
   char *workspace;
+  int64_t awake;                   /* how long a member spins at the barrier before it sleeps */
+  atomic_int size;                 /* of the team, 0 until the gate is closed */
+  atomic_int unfinished;           /* workers that joined and are not done */
   _Alignas(64) atomic_int arrived; /* at the barrier */
   _Alignas(64) fnn_event phase;    /* how often the barrier has opened */
   _Alignas(64) atomic_flag lock;   /* guards the failure */
@@ -25,12 +33,30 @@ struct fnn_team_shared {
   fnn_failure failure;
 };
 
+/* The gate: a flag, how many workers may pass, how many have. */
+#define GATE_OPEN 0x80000000u
+#define GATE_WANTED(gate) ((gate) >> 16 & 0x7fffu)
+#define GATE_JOINED(gate) ((gate) & 0xffffu)
+
 static atomic_flag team_taken = ATOMIC_FLAG_INIT;
+static _Alignas(64) fnn_event posted;
+static _Alignas(64) atomic_uint gate;
+static _Alignas(64) fnn_event finished;
+static fnn_team_shared *job; /* read by those that joined */
+static int workers;          /* started so far */
+static int absent;           /* not all that the last job wanted came */
+static unsigned jobs;
 static _Thread_local int inside_team;
 
 #if !defined(_WIN32)
-/* A team that another thread was running while the process forked does not exist in the child. */
-static void in_child(void) { atomic_flag_clear(&team_taken); }
+/* The threads of a team do not exist in a child, nor does the caller that had taken it. */
+static void in_child(void) {
+  workers = absent = 0;
+  atomic_store(&gate, 0);
+  atomic_store(&posted.sleepers, 0);
+  atomic_store(&finished.sleepers, 0);
+  atomic_flag_clear(&team_taken);
+}
 __attribute__((constructor)) static void watch_fork(void) { pthread_atfork(NULL, NULL, in_child); }
 #endif
 
@@ -57,8 +83,7 @@ static inline fp_mode fp_get(void) { return 0; }
 static inline void fp_set(fp_mode mode) { (void)mode; }
 #endif
 
-static void run_member(void *context, int id, int size) {
-  fnn_team_shared *shared = context;
+static void run_member(fnn_team_shared *shared, int id, int size) {
   fnn_team team = {.id = id, .size = size, .workspace = shared->workspace, .shared = shared};
   fp_mode callers = fp_get();
   fp_set(KERNEL_MODE);
@@ -68,15 +93,97 @@ static void run_member(void *context, int id, int size) {
   fp_set(callers);
 }
 
-fnn_status fnn_team_run(int threads, fnn_team_fn fn, const void *arg, char *workspace,
-                        fnn_failure *why) {
-  fnn_team_shared shared = {.fn = fn, .arg = arg, .workspace = workspace, .position = INT64_MAX};
-  int parallel = 0;
-  if (threads > 1 && !inside_team && !atomic_flag_test_and_set(&team_taken)) {
-    parallel = fnn_backend_run(threads, run_member, &shared);
-    atomic_flag_clear(&team_taken);
+/* Pass the gate. Returns the member's number, 0 when it is closed or enough have passed. */
+static int join(void) {
+  unsigned now = atomic_load(&gate);
+  do {
+    if (!(now & GATE_OPEN) || GATE_JOINED(now) == GATE_WANTED(now)) return 0;
+  } while (!atomic_compare_exchange_weak(&gate, &now, now + 1));
+  return (int)GATE_JOINED(now) + 1;
+}
+
+/* How long a worker without a job stays awake: LONG while jobs keep coming within that time, which saves
+ * the 10 to 50 us of a wake, else SHORT, as whoever has the turn wants this core. After a wait in vain it
+ * takes some short gaps in a row to believe in LONG again, and each time more. */
+enum { LONG = 60000, SHORT = 2000, FEW = 8, MANY = 256 };
+typedef struct {
+  int64_t awake;
+  int short_gaps, needed;
+} idle_habit;
+
+static void learn(idle_habit *habit, int64_t gap) {
+  if (gap <= LONG) {
+    if (++habit->short_gaps >= habit->needed) habit->awake = LONG;
+    if (habit->short_gaps >= MANY) habit->needed = FEW;
+  } else {
+    if (habit->awake == LONG && habit->needed < MANY) habit->needed *= 2;
+    habit->awake = SHORT;
+    habit->short_gaps = 0;
   }
-  if (!parallel) run_member(&shared, 0, 1);
+}
+
+static void work(void) {
+  idle_habit habit = {.awake = LONG, .needed = FEW};
+  int64_t idle_since = fnn_nanoseconds();
+  fnn_prompt_thread();
+  for (unsigned seen = 0;;) {
+    int id = join(), size;
+    if (!id) {
+      fnn_event_wait(&posted, seen, habit.awake);
+      seen = fnn_event_now(&posted);
+      int64_t now = fnn_nanoseconds();
+      learn(&habit, now - idle_since);
+      idle_since = now;
+      continue;
+    }
+    fnn_team_shared *shared = job;
+    while (!(size = atomic_load(&shared->size))) fnn_relax();
+    run_member(shared, id, size);
+    if (atomic_fetch_sub(&shared->unfinished, 1) == 1) fnn_event_signal(&finished, 1);
+    idle_since = fnn_nanoseconds();
+  }
+}
+
+/* Open the gate for `wanted` workers and close it when they are in or patience ends. Returns how many. */
+static int assemble(fnn_team_shared *shared, int wanted, int64_t patience) {
+  job = shared;
+  atomic_store(&gate, GATE_OPEN | (unsigned)wanted << 16);
+  fnn_event_signal(&posted, wanted);
+  if (absent && jobs++ % 32) patience /= 8; /* now and then with full patience */
+  int64_t until = 0;
+  for (int turn = 1; (int)GATE_JOINED(atomic_load(&gate)) < wanted; turn++) {
+    fnn_relax();
+    if (turn % 8) continue;
+    int64_t now = fnn_nanoseconds();
+    if (!until) until = now + patience;
+    if (now > until) break;
+  }
+  int joined = (int)GATE_JOINED(atomic_fetch_and(&gate, ~GATE_OPEN));
+  absent = joined < wanted;
+  return joined;
+}
+
+fnn_status fnn_team_run(int threads, int64_t patience, fnn_team_fn fn, const void *arg,
+                        char *workspace, fnn_failure *why) {
+  fnn_team_shared shared = {.fn = fn, .arg = arg, .workspace = workspace, .position = INT64_MAX};
+  if (threads > FNN_MOST_THREADS) threads = FNN_MOST_THREADS;
+  if (threads > 1 && !inside_team && !fnn_backend_nested() &&
+      !atomic_flag_test_and_set(&team_taken)) {
+    if (workers < threads - 1) workers += fnn_backend_start(threads - 1 - workers, work);
+    static int cores;
+    if (!cores) cores = fnn_cores();
+    unsigned before = fnn_event_now(&finished);
+    int wanted = workers < threads - 1 ? workers : threads - 1;
+    int joined = wanted ? assemble(&shared, wanted, patience) : 0;
+    shared.awake = joined < cores ? LONG : 0;
+    atomic_store(&shared.unfinished, joined);
+    atomic_store(&shared.size, joined + 1);
+    run_member(&shared, 0, joined + 1);
+    if (joined) fnn_event_wait(&finished, before, LONG);
+    atomic_flag_clear(&team_taken);
+  } else {
+    run_member(&shared, 0, 1);
+  }
   fnn_status status = (fnn_status)atomic_load(&shared.status);
   if (status != FNN_OK) *why = shared.failure;
   return status;
@@ -88,9 +195,9 @@ void fnn_team_barrier(fnn_team *team) {
   unsigned phase = fnn_event_now(&shared->phase);
   if (atomic_fetch_add(&shared->arrived, 1) == team->size - 1) {
     atomic_store(&shared->arrived, 0);
-    fnn_event_signal(&shared->phase);
+    fnn_event_signal(&shared->phase, team->size);
   } else {
-    fnn_event_wait(&shared->phase, phase);
+    fnn_event_wait(&shared->phase, phase, shared->awake);
   }
 }
 

@@ -19,10 +19,12 @@ typedef struct {
 
 typedef void (*fnn_team_fn)(const void *arg, fnn_team *team);
 
-/* Run fn on `threads` threads and wait for all. Runs serially when already inside a team, when another
- * caller holds the team, and in a child after fork. Flushes subnormals for fn only. Returns the status
- * that fnn_team_fail recorded, or FNN_OK. */
-fnn_status fnn_team_run(int threads, fnn_team_fn fn, const void *arg, char *workspace, fnn_failure *why);
+/* Run fn on up to `threads` threads and wait for all. Threads that are asleep or kept from running are
+ * waited for no longer than `patience` nanoseconds; the team is then those that came. Runs serially when
+ * already inside a team, when another caller holds the team, and where a child after fork has no threads.
+ * Flushes subnormals for fn only. Returns the status that fnn_team_fail recorded, or FNN_OK. */
+fnn_status fnn_team_run(int threads, int64_t patience, fnn_team_fn fn, const void *arg,
+                        char *workspace, fnn_failure *why);
 
 /* Wait until every thread of the team is here. Everything written before is then visible to all. */
 void fnn_team_barrier(fnn_team *team);

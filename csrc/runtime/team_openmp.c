@@ -1,14 +1,16 @@
-/* team_openmp.c: teams from OpenMP.
+/* team_openmp.c: threads from OpenMP.
  *
- * OpenMP gives the threads, and through omp_set_num_threads the knob that threadpoolctl turns. Within a
- * region nothing of OpenMP is used: team.c has its own barrier. After fork the child's OpenMP runtime
- * believes in threads that no longer exist and would wait for them for ever, so a child runs serially. */
+ * One parallel region is opened by a thread of ours and never ends; its members are the workers of team.c.
+ * So OpenMP gives the threads (with OMP_PLACES, OMP_STACKSIZE, OMP_THREAD_LIMIT) and, through
+ * omp_set_num_threads, the knob that threadpoolctl turns, but its waiting is not used: libgomp's threads
+ * spin for milliseconds after each region, which made a matrix product of numpy next to a region of ours
+ * fifty times slower, and its regions cannot go on without a thread that the system does not let run.
+ * In a child after fork there are no workers, and it runs serially. */
 #include <omp.h>
-#if !defined(_WIN32)
-#include <pthread.h>
-#endif
+#include <stdint.h>
 
 #include "backend.h"
+#include "start_thread.h"
 #include "team.h"
 
 static int forked;
@@ -18,12 +20,21 @@ static void in_child(void) { forked = 1; }
 __attribute__((constructor)) static void watch_fork(void) { pthread_atfork(NULL, NULL, in_child); }
 #endif
 
-int fnn_backend_run(int threads, fnn_member_fn member, void *context) {
-  if (forked || omp_in_parallel()) return 0;
-#pragma omp parallel num_threads(threads)
-  member(context, omp_get_thread_num(), omp_get_num_threads());
-  return 1;
+static void (*work_of_region)(void);
+
+static void region(intptr_t n) {
+  void (*work)(void) = work_of_region;
+#pragma omp parallel num_threads((int)n)
+  work();
 }
+
+int fnn_backend_start(int n, void (*work)(void)) {
+  if (forked) return 0;
+  work_of_region = work;
+  return start_thread(region, n) ? n : 0;
+}
+
+int fnn_backend_nested(void) { return omp_in_parallel(); }
 
 /* omp_get_max_threads is a setting of each calling thread. The first time that a thread asks, and after
  * each fnn_set_threads, it is set to count; whatever somebody sets it to later holds. A thread whose

@@ -15,8 +15,6 @@
 #include "backend.h"
 #include "team.h"
 
-enum { MOST = 1024 };
-
 static int count;
 static unsigned version;
 static char reason[96];
@@ -112,7 +110,7 @@ static double cgroup_quota(void) { return 0; }
 static void find_count(void) {
   const char *text = getenv("OMP_NUM_THREADS");
   long wish = text ? strtol(text, NULL, 10) : 0; /* "4,2" gives the outer level's 4 */
-  if (wish >= 1 && wish <= MOST) {
+  if (wish >= 1 && wish <= FNN_MOST_THREADS) {
     count = (int)wish;
     snprintf(reason, sizeof reason, "OMP_NUM_THREADS=%ld", wish);
   } else {
@@ -124,7 +122,7 @@ static void find_count(void) {
       snprintf(reason, sizeof reason, "cgroup quota of %.4g cores", quota);
     }
   }
-  if (count > MOST) count = MOST;
+  if (count > FNN_MOST_THREADS) count = FNN_MOST_THREADS;
   version = 1;
 }
 
@@ -135,7 +133,7 @@ int fnn_threads(void) {
 
 void fnn_set_threads(int n) {
   if (!version) find_count();
-  count = n < 1 ? 1 : n > MOST ? MOST : n;
+  count = n < 1 ? 1 : n > FNN_MOST_THREADS ? FNN_MOST_THREADS : n;
   snprintf(reason, sizeof reason, "set_num_threads(%d)", count);
   version++;
   fnn_backend_threads(count, version);
