@@ -1,0 +1,337 @@
+"""Indexing: numpy's ``x[...]`` as views where strides can say it and by gathering where not; and the named
+functions for it. Gathers and their gradients, scatter-adds, have the same bits at any thread count."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .._core import launch
+from .._core import ops as op
+from ..autograd import Node, record
+from ..dtypes import bool_, int64
+from ..tensor import Tensor, empty, zeros
+from .copying import _writable, astype, contiguous, copy_
+from .shape import _row_major, _strides_after, broadcast_to, normal_axis, permute, reshape
+
+__all__ = ["getitem", "setitem", "take"]
+
+Basic = int | slice | None
+
+
+# --- basic indices: integers, slices, None ---
+
+
+def _geometry(
+    shape: Sequence[int], strides: Sequence[int], items: Sequence[Basic]
+) -> tuple[list[int], list[int], int]:
+    """Shape, strides and offset of a basic index; items name every axis."""
+    lengths, steps, offset, axis = [], [], 0, 0
+    for item in items:
+        if item is None:
+            lengths.append(1)
+            steps.append(0)
+            continue
+        n, stride = shape[axis], strides[axis]
+        if isinstance(item, slice):
+            start, stop, step = item.indices(n)
+            length = len(range(start, stop, step))
+            lengths.append(length)
+            steps.append(stride * step)
+            if length:
+                offset += start * stride
+        else:
+            if not -n <= item < n:
+                raise IndexError(f"index {item} is out of range for axis {axis} with length {n} (shape {tuple(shape)})")
+            offset += (item + n if item < 0 else item) * stride
+        axis += 1
+    if 0 in lengths:
+        return lengths, _row_major(lengths), 0
+    return lengths, steps, offset
+
+
+def basic_view(x: Tensor, items: Sequence[Basic]) -> Tensor:
+    """The view of a basic index, outside any graph; axes that items do not name are taken whole."""
+    named = sum(1 for item in items if item is not None)
+    full = (*items, *(slice(None),) * (x.ndim - named))
+    return x._as_view(*_geometry(x.shape, x.strides, full))
+
+
+def _basic_backward(node: Node, dy: Tensor) -> tuple[Tensor]:
+    return (_place(dy, *node.saved),)
+
+
+def _basic(x: Tensor, items: tuple[Basic, ...]) -> Tensor:
+    y = x._as_view(*_geometry(x.shape, x.strides, items))
+    return record(y, "getitem", _basic_backward, (x,), (x.shape, items))
+
+
+def _place_backward(node: Node, dy: Tensor) -> tuple[Tensor]:
+    return (_basic(dy, node.saved[0]),)
+
+
+def _place(x: Tensor, shape: tuple[int, ...], items: tuple[Basic, ...]) -> Tensor:
+    """Zeros with x where the index points: the gradient of a basic index."""
+    y = zeros(shape, x.dtype)
+    if x.size:
+        launch(op.copy, (x, y._as_view(*_geometry(shape, y.strides, items))))
+    return record(y, "getitem_grad", _place_backward, (x,), (items,))
+
+
+# --- reading an index ---
+
+
+def index_tensor(index: Any, name: str) -> Tensor:
+    """Integer indices as an int64 tensor."""
+    if not isinstance(index, Tensor):
+        array = np.asarray(index)
+        index = Tensor(array.astype(np.int64) if array.size == 0 else array)
+    if index.dtype.is_float or index.dtype is bool_:
+        raise TypeError(f"{name}: indices are integers, these are {index.dtype}")
+    return astype(index, int64)
+
+
+def _parse(key: Any, x: Tensor) -> tuple[list[Any], bool]:
+    """The items of a key, one for each axis and each None: basic ones, or int64 tensors. And whether the
+    axes that tensors give go to the front of the result, which numpy does where something stands between."""
+    given = list(key) if isinstance(key, tuple) else [key]
+    items: list[Any] = []
+    ellipsis_at = None
+    taken = 0
+    for item in given:
+        if item is Ellipsis:
+            if ellipsis_at is not None:
+                raise IndexError("an index may have one Ellipsis ('...') only")
+            ellipsis_at = len(items)
+            items.append(Ellipsis)
+        elif item is None or isinstance(item, slice):
+            items.append(item)
+            taken += item is not None
+        elif isinstance(item, (bool, np.bool_)):
+            raise IndexError("a single bool is no index; use None for a new axis")
+        elif isinstance(item, (int, np.integer)):
+            items.append(int(item))
+            taken += 1
+        else:
+            parts = _array_items(item, x, taken if ellipsis_at is None else None)
+            items.extend(parts)
+            taken += len(parts)
+    if taken > x.ndim:
+        raise IndexError(f"too many indices: {taken} for a tensor with {x.ndim} axes (shape {x.shape})")
+    advanced = [i for i, item in enumerate(items) if isinstance(item, (int, Tensor))]
+    apart = bool(advanced) and advanced[-1] - advanced[0] + 1 != len(advanced)
+    rest = [slice(None)] * (x.ndim - taken)
+    at = len(items) if ellipsis_at is None else ellipsis_at
+    items[at : at + 1] = rest
+    return items, apart
+
+
+def _array_items(item: Any, x: Tensor, axis: int | None) -> list[Tensor]:
+    """An array of integers as one int64 tensor, a mask as one an axis that it covers."""
+    if not isinstance(item, Tensor):
+        if not isinstance(item, (np.ndarray, list, tuple, range)):
+            raise TypeError(f"an index is made of integers, slices, None, '...' and arrays, not {type(item).__name__}")
+        array = np.asarray(item)
+        item = Tensor(array.astype(np.int64) if array.size == 0 and array.dtype.kind == "f" else array)
+    if item.dtype is not bool_:
+        return [index_tensor(item, "getitem")]
+    if item.ndim == 0:
+        raise IndexError("a single bool is no index; use None for a new axis")
+    if axis is not None and item.shape != x.shape[axis : axis + item.ndim]:
+        raise IndexError(f"a mask of shape {item.shape} does not fit axes {axis} and on of a tensor of shape {x.shape}")
+    return [Tensor(where) for where in np.nonzero(item.numpy())]
+
+
+def getitem(x: Tensor, key: Any) -> Tensor:
+    """``x[key]`` with numpy's rules: integers, slices with any step, None and Ellipsis give a view; integer
+    arrays and masks gather a copy. Gradients flow back to the elements taken.
+
+    Raises
+    ------
+    IndexError
+        For an index out of range (naming its position), too many indices, or a mask that does not fit.
+
+    Examples
+    --------
+    >>> x = Tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    >>> getitem(x, (slice(None), slice(None, None, -1)))
+    Tensor([[3., 2., 1.],
+            [6., 5., 4.]])
+    >>> x[[1, 0], [0, 2]]
+    Tensor([4., 3.])
+    """
+    items, apart = _parse(key, x)
+    arrays = [item for item in items if isinstance(item, Tensor)]
+    if not arrays:
+        return _basic(x, tuple(items))
+    # Everything basic first, as a view; then the axes that tensors index.
+    y = x
+    if not all(isinstance(item, Tensor) or item == slice(None) for item in items):
+        y = _basic(x, tuple([slice(None) if isinstance(item, Tensor) else item for item in items]))
+    axes, names, axis, source = [], [], 0, 0
+    for item in items:
+        if isinstance(item, Tensor):
+            axes.append(axis)
+            names.append(source)
+        axis += not isinstance(item, int)
+        source += item is not None
+    shape = np.broadcast_shapes(*[a.shape for a in arrays])
+    if apart:
+        y = permute(y, (*axes, *[a for a in range(y.ndim) if a not in axes]))
+        first = 0
+    else:
+        first = axes[0]
+    lengths = y.shape[first : first + len(axes)]
+    if len(arrays) == 1:
+        index = reshape(arrays[0], -1)
+    else:
+        index = _ravel([contiguous(broadcast_to(a, shape)) for a in arrays], lengths, names)
+    before, after = y.shape[:first], y.shape[first + len(axes) :]
+    y = reshape(y, (math.prod(before), math.prod(lengths), math.prod(after)))
+    return reshape(_gather(y, index, "getitem", names[0]), (*before, *shape, *after))
+
+
+def _ravel(arrays: list[Tensor], lengths: Sequence[int], axes: Sequence[int]) -> Tensor:
+    """Indices into several axes as indices into those axes made one."""
+    joined: Tensor | None = None
+    for a, n, axis in zip(arrays, lengths, axes, strict=True):
+        index = reshape(a, -1)
+        y = empty(index.shape, int64)
+        _launch_index(op.ravel_index, (joined, index, y), (n,), index, n, "getitem", axis)
+        joined = y
+    assert joined is not None
+    return joined
+
+
+def _launch_index(
+    number: int, arrays: tuple[Any, ...], scalars: tuple[Any, ...], index: Tensor, n: int, name: str, axis: int
+) -> None:
+    """launch, with an error that says which index is out of range."""
+    try:
+        launch(number, arrays, scalars)
+    except ValueError:
+        values = index.numpy()
+        bad = np.argwhere((values < -n) | (values >= n))
+        if not len(bad):
+            raise
+        at = tuple(int(i) for i in bad[0])
+        where = at[0] if len(at) == 1 else at
+        raise IndexError(
+            f"{name}: index {values[at]} at position {where} is out of range for axis {axis} with length {n}"
+        ) from None
+
+
+# --- gather and scatter-add of rows: (outer, axis, inner) by a list of indices ---
+
+
+def _gather_backward(node: Node, dy: Tensor) -> tuple[Tensor]:
+    index, n, skip = node.saved
+    return (_scatter_add(dy, index, n, skip),)
+
+
+def _gather(x: Tensor, index: Tensor, name: str, axis: int, skip: int = -1) -> Tensor:
+    y = empty((x.shape[0], index.shape[0], x.shape[2]), x.dtype)
+    _launch_index(op.gather, (x, index, y), (), index, x.shape[1], name, axis)
+    return record(y, name, _gather_backward, (x,), (index, x.shape[1], skip))
+
+
+def _scatter_add_backward(node: Node, dy: Tensor) -> tuple[Tensor]:
+    index, keep = node.saved
+    gathered = _gather(dy, index, "take", 1)
+    return (gathered if keep is None else gathered * keep,)
+
+
+def _scatter_add(x: Tensor, index: Tensor, n: int, skip: int = -1) -> Tensor:
+    """Zeros (outer, n, inner) plus x (outer, len(index), inner) at the indices, but those equal to skip."""
+    y = zeros((x.shape[0], n, x.shape[2]), x.dtype)
+    launch(op.scatter_add, (y, index, x, y), (skip,))
+    keep = None
+    if skip >= 0 and x._requires_grad:
+        keep = Tensor((index.numpy() != skip).astype(x.dtype.numpy)[None, :, None])
+    return record(y, "scatter_add", _scatter_add_backward, (x,), (index, keep))
+
+
+def take(x: Tensor, indices: Any, axis: int = 0) -> Tensor:
+    """The elements of an axis that integer indices name; the axes of ``indices`` replace it.
+
+    Parameters
+    ----------
+    x : Tensor
+    indices : integer array-like
+        Of any shape; negative ones count from the end.
+    axis : int, default 0
+
+    Raises
+    ------
+    IndexError
+        Naming the first index out of range and its position.
+
+    Examples
+    --------
+    >>> take(Tensor([10.0, 20.0, 30.0]), [2, 0, -1])
+    Tensor([30., 10., 30.])
+    """
+    at = normal_axis(axis, x.ndim, "take")
+    index = index_tensor(indices, "take")
+    before, after = x.shape[:at], x.shape[at + 1 :]
+    rows = reshape(x, (math.prod(before), x.shape[at], math.prod(after)))
+    y = _gather(rows, reshape(index, -1), "take", at)
+    return reshape(y, (*before, *index.shape, *after))
+
+
+# --- writing ---
+
+
+def setitem(x: Tensor, key: Any, value: Any) -> None:
+    """``x[key] = value``: value is broadcast and converted to x's dtype. Not recorded for gradients.
+
+    Raises
+    ------
+    RuntimeError
+        If x requires a gradient and gradients are being recorded; write within ``no_grad()``.
+
+    Examples
+    --------
+    >>> x = zeros((2, 2))
+    >>> x[0] = 7
+    >>> x
+    Tensor([[7., 7.],
+            [0., 0.]])
+    """
+    _writable(x, "setitem")
+    if isinstance(key, Tensor) and key.dtype is bool_ and key.shape == x.shape and np.ndim(value) == 0:
+        if x.size:
+            fill = astype(value if isinstance(value, Tensor) else Tensor(value), x.dtype)
+            launch(op.where, (key, fill._as_view(x.shape, (0,) * x.ndim), x, x))
+        return
+    items, apart = _parse(key, x)
+    arrays = [i for i, item in enumerate(items) if isinstance(item, Tensor)]
+    if not arrays:
+        copy_(x._as_view(*_geometry(x.shape, x.strides, items)), value)
+    elif not (len(arrays) == 1 and not apart and _scatter(x, items, arrays[0], value)):
+        plain = [np.asarray(item) if isinstance(item, Tensor) else item for item in items]
+        x.numpy()[tuple(plain)] = np.asarray(value)
+        x._wrote()
+
+
+def _scatter(x: Tensor, items: list[Any], at: int, value: Any) -> bool:
+    """x[items] = value with one array of indices, at items[at], where x's strides have room for it."""
+    y = x._as_view(*_geometry(x.shape, x.strides, [*items[:at], slice(None), *items[at + 1 :]]))
+    axis = sum(1 for item in items[:at] if not isinstance(item, int))
+    before, n, after = y.shape[:axis], y.shape[axis], y.shape[axis + 1 :]
+    rows = (math.prod(before), n, math.prod(after))
+    strides = _strides_after(y.shape, y.strides, rows) if y.size else None
+    if strides is None:
+        return False
+    index = items[at]
+    values = astype((value if isinstance(value, Tensor) else Tensor(value)).detach(), x.dtype)
+    values = reshape(broadcast_to(values, (*before, *index.shape, *after)), (rows[0], index.size, rows[2]))
+    if values._shares_memory_with(x):
+        values = contiguous(values * 1)
+    y = y._as_view(rows, strides)
+    index = reshape(index, -1)
+    _launch_index(op.scatter, (y, index, values, y), (), index, n, "setitem", axis)
+    return True
