@@ -5,5 +5,10 @@ from .arithmetic import *
 from .broadcast import *
 from .comparison import *
 from .copying import *
+from .dropout import *
 from .einsum import *
+from .gather import *
+from .index import *
+from .join import *
 from .linalg import *
+from .shape import *

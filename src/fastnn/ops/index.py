@@ -99,6 +99,7 @@ def _parse(key: Any, x: Tensor) -> tuple[list[Any], bool]:
     axes that tensors give go to the front of the result, which numpy does where something stands between."""
     given = list(key) if isinstance(key, tuple) else [key]
     items: list[Any] = []
+    masks: list[tuple[int, tuple[int, ...]]] = []
     ellipsis_at = None
     taken = 0
     for item in given:
@@ -116,7 +117,9 @@ def _parse(key: Any, x: Tensor) -> tuple[list[Any], bool]:
             items.append(int(item))
             taken += 1
         else:
-            parts = _array_items(item, x, taken if ellipsis_at is None else None)
+            parts = _array_items(item)
+            if len(parts) != 1 or _is_mask(item):
+                masks.append((len(items), np.shape(item)))
             items.extend(parts)
             taken += len(parts)
     if taken > x.ndim:
@@ -126,22 +129,33 @@ def _parse(key: Any, x: Tensor) -> tuple[list[Any], bool]:
     rest = [slice(None)] * (x.ndim - taken)
     at = len(items) if ellipsis_at is None else ellipsis_at
     items[at : at + 1] = rest
+    for place, shape in masks:
+        place += len(rest) - 1 if place > at else 0
+        axis = sum(1 for item in items[:place] if item is not None)
+        if shape != x.shape[axis : axis + len(shape)]:
+            raise IndexError(
+                f"a mask of shape {shape} does not fit axis {axis} and on of a tensor of shape {x.shape}"
+            )
     return items, apart
 
 
-def _array_items(item: Any, x: Tensor, axis: int | None) -> list[Tensor]:
+def _is_mask(item: Any) -> bool:
+    return item.dtype is bool_ if isinstance(item, Tensor) else np.asarray(item).dtype == np.bool_
+
+
+def _array_items(item: Any) -> list[Tensor]:
     """An array of integers as one int64 tensor, a mask as one an axis that it covers."""
     if not isinstance(item, Tensor):
         if not isinstance(item, (np.ndarray, list, tuple, range)):
-            raise TypeError(f"an index is made of integers, slices, None, '...' and arrays, not {type(item).__name__}")
+            raise TypeError(
+                f"an index is made of integers, slices, None, '...' and arrays, not {type(item).__name__}"
+            )
         array = np.asarray(item)
         item = Tensor(array.astype(np.int64) if array.size == 0 and array.dtype.kind == "f" else array)
     if item.dtype is not bool_:
         return [index_tensor(item, "getitem")]
     if item.ndim == 0:
         raise IndexError("a single bool is no index; use None for a new axis")
-    if axis is not None and item.shape != x.shape[axis : axis + item.ndim]:
-        raise IndexError(f"a mask of shape {item.shape} does not fit axes {axis} and on of a tensor of shape {x.shape}")
     return [Tensor(where) for where in np.nonzero(item.numpy())]
 
 
