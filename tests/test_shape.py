@@ -99,7 +99,7 @@ def test_errors_name_the_axis():
         x.permute(0, 0)
     with pytest.raises(ValueError, match="squeeze: axis 1 of .* has length 3"):
         x.squeeze(1)
-    with pytest.raises(ValueError, match=r"broadcast_to: \(2, 3\) does not broadcast to \(3, 2\)"):
+    with pytest.raises(ValueError, match=r"broadcast_to: .*\(2, 3\) does not broadcast to \(3, 2\)"):
         x.broadcast_to((3, 2))
     with pytest.raises(TypeError, match="concat: tensor 1 is float64"):
         ops.concat([x, fastnn.zeros((2, 3), "float64")])

@@ -1,4 +1,4 @@
-"""Functions that move elements by index arrays: embedding, one_hot, take_along_axis, scatter_add, masks."""
+"""Functions that move elements by index arrays: embedding, one_hot, take_along_axis, scatter_add."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import numpy as np
 from .._core import launch
 from .._core import ops as op
 from ..autograd import Node, record
-from ..dtypes import bool_, int64
-from ..tensor import Tensor, as_tensor, empty, empty_like, zeros
+from ..dtypes import int64
+from ..tensor import Tensor, empty, zeros
+from .broadcast import broadcast_to
 from .copying import clone, contiguous
 from .index import _gather, _launch_index, _scatter_add, basic_view, getitem, index_tensor
-from .shape import _row_major, broadcast_to, normal_axes, normal_axis, reshape
+from .shape import _row_major, normal_axes, normal_axis, reshape
 
 __all__ = [
-    "embedding", "flip", "gather", "index_add", "masked_fill", "nonzero", "one_hot", "scatter_add",
+    "embedding", "flip", "gather", "index_add", "nonzero", "one_hot", "scatter_add",
     "take_along_axis",
 ]  # fmt: skip
 
@@ -267,37 +268,7 @@ def index_add(x: Tensor, axis: int, indices: Any, source: Tensor) -> Tensor:
     return record(y, "index_add", _index_add_backward, (x, source), (at, index))
 
 
-# --- masks ---
-
-
-def _masked_fill_backward(node: Node, dy: Tensor) -> tuple[Tensor]:
-    return (masked_fill(dy, node.saved[0], 0),)
-
-
-def masked_fill(x: Tensor, mask: Any, value: float) -> Tensor:
-    """x with ``value`` where the mask is true.
-
-    Parameters
-    ----------
-    x : Tensor
-    mask : bool array-like
-        Of x's shape or broadcast to it.
-    value : float
-
-    Examples
-    --------
-    >>> masked_fill(Tensor([1.0, 2.0]), [True, False], 0)
-    Tensor([0., 2.])
-    """
-    condition = as_tensor(mask)
-    if condition.dtype is not bool_:
-        raise TypeError(f"masked_fill: the mask must be bool, it is {condition.dtype}")
-    condition = broadcast_to(condition, x.shape)
-    y = empty_like(x)
-    if x.size:
-        fill = Tensor(value, x.dtype)._as_view(x.shape, (0,) * x.ndim)
-        launch(op.where, (condition, fill, x, y))
-    return record(y, "masked_fill", _masked_fill_backward, (x,), (condition,))
+# --- the rest ---
 
 
 def nonzero(x: Tensor) -> tuple[Tensor, ...]:

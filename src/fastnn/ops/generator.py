@@ -35,7 +35,7 @@ class Generator:
     >>> from fastnn import random
     >>> a = random.uniform(2, generator=Generator(1))
     >>> b = random.uniform(2, generator=Generator(1))
-    >>> bool((a == b).all())
+    >>> a.tolist() == b.tolist()
     True
     """
 

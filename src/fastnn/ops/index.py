@@ -14,8 +14,9 @@ from .._core import ops as op
 from ..autograd import Node, record
 from ..dtypes import bool_, int64
 from ..tensor import Tensor, empty, zeros
+from .broadcast import broadcast_to
 from .copying import _writable, astype, contiguous, copy_
-from .shape import _row_major, _strides_after, broadcast_to, normal_axis, permute, reshape
+from .shape import _row_major, _strides_after, normal_axis, permute, reshape
 
 __all__ = ["getitem", "setitem", "take"]
 
@@ -326,7 +327,8 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
     if not arrays:
         copy_(x._as_view(*_geometry(x.shape, x.strides, items)), value)
     elif not (len(arrays) == 1 and not apart and _scatter(x, items, arrays[0], value)):
-        plain = [np.asarray(item) if isinstance(item, Tensor) else item for item in items]
+        given = key if isinstance(key, tuple) else (key,)
+        plain = [np.asarray(item) if isinstance(item, (Tensor, list, range)) else item for item in given]
         x.numpy()[tuple(plain)] = np.asarray(value)
         x._wrote()
 

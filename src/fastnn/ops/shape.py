@@ -12,10 +12,11 @@ from .._core import launch
 from .._core import ops as op
 from ..autograd import Node, record
 from ..tensor import Tensor, as_tensor
+from .broadcast import broadcast_to
 from .copying import contiguous
 
 __all__ = [
-    "broadcast_to", "expand_dims", "flatten", "permute", "repeat", "reshape", "squeeze", "swapaxes",
+    "expand_dims", "flatten", "permute", "repeat", "reshape", "squeeze", "swapaxes",
     "tile", "transpose", "unsqueeze",
 ]  # fmt: skip
 
@@ -235,37 +236,6 @@ def swapaxes(x: Tensor, axis1: int, axis2: int) -> Tensor:
 
 
 # --- repetition ---
-
-
-def _broadcast_backward(node: Node, dy: Tensor) -> tuple[Tensor]:
-    from .reduce import sum as sum_axes  # which imports this module
-
-    shape: tuple[int, ...] = node.saved[0]
-    lead = dy.ndim - len(shape)
-    axes = tuple(range(lead)) + tuple([i + lead for i, n in enumerate(shape) if n == 1 != dy.shape[i + lead]])
-    return (reshape(sum_axes(dy, axes, keepdims=True), shape),) if axes else (dy,)
-
-
-def broadcast_to(x: Tensor, shape: Any) -> Tensor:
-    """A view of x repeated, without memory of its own, along new leading axes and axes of length 1.
-
-    Examples
-    --------
-    >>> broadcast_to(Tensor([1.0, 2.0]), (3, 2))
-    Tensor([[1., 2.],
-            [1., 2.],
-            [1., 2.]])
-    """
-    new = normal_shape((shape,) if isinstance(shape, int) else (tuple(shape),), "broadcast_to")
-    lead = len(new) - x.ndim
-    if lead < 0 or any(n not in (1, m) for n, m in zip(x.shape, new[max(lead, 0) :], strict=lead >= 0)):
-        raise ValueError(f"broadcast_to: {x.shape} does not broadcast to {new}")
-    if new == x.shape:
-        return x
-    strides = [0] * lead + [s if n > 1 else 0 for n, s in zip(x.shape, x.strides, strict=True)]
-    if math.prod(new) == 0:
-        strides = _row_major(new)
-    return record(x._as_view(new, strides), "broadcast_to", _broadcast_backward, (x,), (x.shape,))
 
 
 def tile(x: Tensor, reps: Any) -> Tensor:
