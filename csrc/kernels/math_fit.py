@@ -35,10 +35,10 @@ def pow_r(z):
     return (mp.atanh(s) / s - 1 - z / 3) / z**2
 
 
-def mills(k):  # (1 + 0.8 t) exp(t^2 / 2) Phi(-t), flat at 0, with q = (t - k) / (t + k)
+def mills(k):  # (1 + 0.8125 t) exp(t^2 / 2) Phi(-t), nearly flat at 0, with q = (t - k) / (t + k)
     def f(q):
         t = k * (1 + q) / (1 - q)
-        return (1 + mp.mpf("0.8") * t) * mp.exp(t * t / 2) * mp.erfc(t / mp.sqrt(2)) / 2
+        return (1 + mp.mpf("0.8125") * t) * mp.exp(t * t / 2) * mp.erfc(t / mp.sqrt(2)) / 2
 
     return f
 
