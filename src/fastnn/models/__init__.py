@@ -1,0 +1,5 @@
+"""Ready-made networks."""
+
+from .mlp import mlp
+
+__all__ = ["mlp"]

@@ -1,0 +1,40 @@
+"""Layers: `Module`, its parts, and what is made of it. Names, defaults and states are PyTorch's."""
+
+from .activation import (
+    ELU,
+    GELU,
+    SELU,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    LeakyReLU,
+    LogSoftmax,
+    Mish,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+    activation,
+)
+from .container import Identity, Lambda, ModuleDict, ModuleList, Residual, Sequential
+from .dropout import AlphaDropout, Dropout, GaussianNoise
+from .embedding import Embedding
+from .hooks import HookHandle
+from .linear import Linear
+from .module import Module
+from .norm import BatchNorm1d, LayerNorm, RMSNorm
+from .parameter import Parameter
+from .shape import Flatten
+from .state import LoadResult
+from .summary import Summary
+
+__all__ = [
+    "ELU", "GELU", "SELU", "AlphaDropout", "BatchNorm1d", "Dropout", "Embedding", "Flatten",
+    "GaussianNoise", "Hardsigmoid", "Hardswish", "Hardtanh", "HookHandle", "Identity", "Lambda",
+    "LayerNorm", "LeakyReLU", "Linear", "LoadResult", "LogSoftmax", "Mish", "Module", "ModuleDict",
+    "ModuleList", "Parameter", "RMSNorm", "ReLU", "ReLU6", "Residual", "Sequential", "SiLU",
+    "Sigmoid", "Softmax", "Softplus", "Summary", "Tanh", "activation",
+]  # fmt: skip

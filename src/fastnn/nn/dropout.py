@@ -1,0 +1,94 @@
+"""Layers that add noise in training only: Dropout, AlphaDropout, GaussianNoise."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .. import ops
+from ..random import Generator
+from ..tensor import Tensor
+from ._check import real
+from .module import Module
+
+
+class _Noise(Module):
+    """Draws from `generator`, or from the library's (`fastnn.manual_seed`) where that is None."""
+
+    def __init__(self, generator: Generator | None) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def count_flops(self, inputs: tuple[Any, ...], output: Any) -> int:
+        return 2 * int(output.size) if self.training else 0
+
+
+class Dropout(_Noise):
+    """In training sets each element to zero with probability `p` and divides the rest by `1 - p`.
+
+    Srivastava et al. 2014. The same elements are dropped at any number of threads.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> from fastnn import nn
+    >>> layer = nn.Dropout(0.5)
+    >>> layer.eval()(fastnn.ones((3,)))
+    Tensor([1., 1., 1.])
+    """
+
+    def __init__(self, p: float = 0.5, *, generator: Generator | None = None) -> None:
+        super().__init__(generator)
+        self.p = real("Dropout", "p", p, 0, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        return ops.dropout(x, self.p, generator=self.generator)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+class AlphaDropout(_Noise):
+    """Dropout for SELU networks: to SELU's lower limit, with mean and variance kept.
+
+    `a (x m + a' (1 - m)) + b`, where a' = -1.7581 is the limit, m is 1 with probability `1 - p`,
+    `a = (1 - p + p (1 - p) a'^2)^(-1/2)` and `b = -a p a'` (Klambauer et al. 2017).
+    """
+
+    def __init__(self, p: float = 0.5, *, generator: Generator | None = None) -> None:
+        super().__init__(generator)
+        self.p = real("AlphaDropout", "p", p, 0, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        return ops.alpha_dropout(x, self.p, generator=self.generator)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+class GaussianNoise(_Noise):
+    """In training adds noise from N(0, std^2).
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> from fastnn import nn
+    >>> nn.GaussianNoise(0.1)(fastnn.zeros((3,))).shape
+    (3,)
+    """
+
+    def __init__(self, std: float = 0.1, *, generator: Generator | None = None) -> None:
+        super().__init__(generator)
+        self.std = real("GaussianNoise", "std", std, 0, math.inf)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.std == 0:
+            return x
+        return ops.gaussian_noise(x, self.std, generator=self.generator)
+
+    def extra_repr(self) -> str:
+        return f"std={self.std}"
