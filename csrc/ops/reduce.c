@@ -378,10 +378,10 @@ static void tile_states(const reduction *r, const tile *b, const void *const *ro
       for (int64_t j = 0; j < b->width; j++) states[j * step + 1].i += first;
     return;
   }
-  int single = r->work == FNN_F32;
+  int single = r->work == FNN_F32, single0 = single && r->kind != FNN_REDUCE_MOMENTS;
   fnn_kernels_of(r->work)->reduce.cols[r->kind](b->m, b->width, rows, s0, s1);
   for (int64_t j = 0; j < b->width; j++) {
-    states[j * step].f = single ? (double)((float *)s0)[j] : ((double *)s0)[j];
+    states[j * step].f = single0 ? (double)((float *)s0)[j] : ((double *)s0)[j];
     if (is_arg(r->kind)) states[j * step + 1].i = first + (single ? ((int32_t *)s1)[j] : s1[j]);
     else if (step == 2) states[j * step + 1].f = single ? (double)((float *)s1)[j] : ((double *)s1)[j];
   }

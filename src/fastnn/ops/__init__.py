@@ -11,4 +11,6 @@ from .gather import *
 from .index import *
 from .join import *
 from .linalg import *
+from .reduce import *
 from .shape import *
+from .softmax import *

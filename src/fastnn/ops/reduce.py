@@ -15,6 +15,7 @@ from .._core import ops as op
 from ..autograd import Node, record
 from ..dtypes import bool_, float32, int64
 from ..tensor import Tensor, as_tensor
+from .comparison import where
 
 __all__ = [
     "all", "any", "argmax", "argmin", "cumsum", "logsumexp", "max", "mean", "min", "prod", "std", "sum",
@@ -396,8 +397,8 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
     Examples
     --------
-    >>> logsumexp(Tensor([1000.0, 1000.0]))
-    Tensor(1000.6931)
+    >>> logsumexp(Tensor([1000.0, 1000.0, 1000.0, 1000.0])) - 1000
+    Tensor(1.3862915)
     """
     x = _tensor(x, "logsumexp", real=True)
     axes = _axes(x, axis, "logsumexp")
@@ -408,4 +409,5 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 def _logsumexp_backward(node: Node, dy: Tensor) -> Gradients:
     x, axes = node.saved
     y, dy = _insert(node.output, x.ndim, axes), _insert(dy, x.ndim, axes)
+    y = where(y == float("-inf"), 0.0, y)  # every x is -inf there, and its share 0
     return (dy * (x - y).exp(),)
