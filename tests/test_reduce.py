@@ -213,7 +213,7 @@ def test_var_takes_ddof():
     assert np.isnan(fn.var(Tensor([1.0]), ddof=1).item())
 
 
-@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("axis", [0, 1, -1, None])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32", "uint8", "bool"])
 def test_cumsum(axis, dtype):
     x = values((5, 70, 3), dtype)

@@ -75,7 +75,7 @@ def test_same_bits_at_any_thread_count(function, shape, isa):
 
 def test_large_numbers_and_special_values(isa):
     for function, last in ((fn.softmax, np.exp), (fn.log_softmax, lambda x: x)):
-        for row in ([1e4, 0, -1e4], [3e38, 3e38, -3e38], [0, -np.inf, 0]):
+        for row in ([1e4, 0, -1e4], [3e38, 3e38, 0], [0, -np.inf, 0]):
             x = np.array([row], np.float32)
             np.testing.assert_allclose(function(Tensor(x)).numpy(), last(reference(x, 1)), rtol=1e-6)
         for row in ([np.nan, 0, 1], [np.inf, 0, 1], [-np.inf] * 3):
