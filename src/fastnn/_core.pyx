@@ -26,6 +26,7 @@ cdef extern from "fastnn.h" nogil:
     enum: FNN_MAX_ARRAYS
     enum: FNN_MAX_SCALARS
     enum: FNN_OPS
+    enum: FNN_OP_matmul
     ctypedef enum fnn_dtype:
         FNN_F32, FNN_F64, FNN_I64, FNN_I32, FNN_U8, FNN_BOOL
     ctypedef enum fnn_status:
@@ -606,6 +607,11 @@ def op_info(int op):
     return (info.name.decode(), info.family.decode(), info.arrays.decode(), info.scalars.decode())
 
 
+# Elements of a call so short that giving up the GIL and taking it again would cost more.
+cdef enum:
+    SHORT = 4096
+
+
 cdef int fill_call(fnn_call *call, int op, tuple arrays, tuple scalars, int64_t *elements) except -1:
     cdef int i
     cdef Array x
@@ -664,13 +670,72 @@ def launch(int op, tuple arrays not None, tuple scalars not None=()):
     cdef int64_t elements
     why.message = NULL
     fill_call(&call, op, arrays, scalars, &elements)
-    if elements < 4096:  # so short that giving up the GIL and taking it again would cost more
+    if elements < SHORT:
         status = fnn_launch(&call, &why)
     else:
         with nogil:
             status = fnn_launch(&call, &why)
     if status != FNN_OK:
         raise_failure(op, status, &why, arrays)
+
+
+def product(type cls not None, a, b):
+    """The product of two float matrices, or None where a or b is anything else, or they do not fit.
+
+    What ``matmul`` does with two matrices, without the Python in between: for small ones that would take
+    longer than the product.
+    """
+    cdef fnn_call call
+    cdef fnn_failure why
+    cdef fnn_status status
+    cdef Array x, w, y
+    cdef Pooled owner
+    if not (isinstance(a, Array) and isinstance(b, Array)):
+        return None
+    x = <Array>a
+    w = <Array>b
+    if x.a.ndim != 2 or w.a.ndim != 2 or x.a.dtype != w.a.dtype or x.a.dtype > FNN_F64 \
+            or x.a.shape[1] != w.a.shape[0]:
+        return None
+    y = Array.__new__(cls)
+    owner = Pooled.__new__(Pooled)
+    y.a.ndim = 2
+    y.a.dtype = x.a.dtype
+    y.a.shape[0] = x.a.shape[0]
+    y.a.shape[1] = w.a.shape[1]
+    y.a.stride[0] = w.a.shape[1]
+    y.a.stride[1] = 1
+    owner.size = multiplied(y.a.shape[0], y.a.shape[1], ITEMSIZE[y.a.dtype])
+    owner.memory = fnn_alloc(owner.size)
+    if owner.memory == NULL:
+        raise MemoryError(f"no memory for a product of shape {y.shape}, {owner.size} bytes")
+    y.a.data = owner.memory
+    y.owner = owner
+    call.op = FNN_OP_matmul
+    call.n_arrays = 4
+    call.arrays[0] = x.a
+    call.arrays[1] = w.a
+    call.arrays[2].data = NULL
+    call.arrays[2].ndim = -1
+    call.arrays[2].dtype = 0
+    call.arrays[3] = y.a
+    memset(call.scalars, 0, sizeof(call.scalars))
+    why.message = NULL
+    if count(&x.a) + count(&w.a) < SHORT:
+        status = fnn_launch(&call, &why)
+    else:
+        with nogil:
+            status = fnn_launch(&call, &why)
+    if status != FNN_OK:
+        raise_failure(FNN_OP_matmul, status, &why, (x, w, None, y))
+    return y
+
+
+cdef int64_t multiplied(int64_t a, int64_t b, int64_t c) noexcept:
+    """a * b * c, or a size that no allocation succeeds with where that overflows."""
+    if a and b > (<int64_t>1 << 60) // a // c:
+        return <int64_t>1 << 60
+    return a * b * c
 
 
 def cost(int op, tuple arrays not None, tuple scalars not None=()):

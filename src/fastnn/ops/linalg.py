@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .._core import launch
+from .._core import launch, product
 from .._core import ops as op
 from ..autograd import Node, record
 from ..dtypes import DType
@@ -138,6 +138,9 @@ def matmul(a: Any, b: Any) -> Tensor:
     >>> (a @ a).tolist()
     [[7.0, 10.0], [15.0, 22.0]]
     """
+    plain = product(Tensor, a, b)
+    if plain is not None:
+        return record(plain, "matmul", _times_backward, (a, b), (a, b, False))
     a, b = float_pair("matmul", a, b)
     if a.ndim == 0 or b.ndim == 0:
         raise _mismatch("matmul", a, b, "a number is no matrix; multiply with *")
