@@ -8,7 +8,6 @@ A module is a plain Python object. There is no registry beside it: its parameter
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
@@ -203,15 +202,16 @@ class Module:
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """The module and all inside it, each once, parents first; its own name is `prefix`."""
-        yield from self._walk(prefix, set())
+        found: dict[int, tuple[str, Module]] = {}
+        self._collect(prefix, found)
+        yield from found.values()
 
-    def _walk(self, prefix: str, seen: set[int]) -> Iterator[tuple[str, Module]]:
-        if id(self) in seen:
-            return
-        seen.add(id(self))
-        yield prefix, self
-        for name, child in self.named_children():
-            yield from child._walk(f"{prefix}.{name}" if prefix else name, seen)
+    def _collect(self, name: str, found: dict[int, tuple[str, Module]]) -> None:
+        if id(self) not in found:
+            found[id(self)] = name, self
+            for part, value in self.__dict__.items():
+                if isinstance(value, Module):
+                    value._collect(f"{name}.{part}" if name else part, found)
 
     def modules(self) -> Iterator[Module]:
         """The module and all inside it, each once, parents first."""
@@ -418,14 +418,14 @@ class Module:
 
     # --- Python ---
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        twin = type(self).__new__(type(self))
-        memo[id(self)] = twin
-        for name, value in self.__dict__.items():
-            if name != "_flat":  # the twin's parameters have memory of their own
-                # A hook belongs to whoever registered it on this very module.
-                twin.__dict__[name] = {} if name in _HOOKS else copy.deepcopy(value, memo)
-        return twin
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles take along.
+
+        Not the hooks, which belong to whoever registered them on this very module, nor the flat
+        memory: a copy's parameters have memory of their own.
+        """
+        state = {name: value for name, value in self.__dict__.items() if name != "_flat"}
+        return state | {name: {} for name in _HOOKS}
 
     def extra_repr(self) -> str:
         """What stands between the parentheses of the repr, besides the children."""
