@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node, _Part, _part_backward, is_grad_enabled, record
+from ..autograd import Node, Part, is_grad_enabled, record, record_parts
 from ..tensor import Tensor, empty, zeros
 from .index import basic_view, getitem, take
 from .shape import copy_into, expand_dims, normal_axis
@@ -179,10 +179,7 @@ def _pieces(x: Tensor, axis: int, lengths: list[int]) -> list[Tensor]:
     if not (is_grad_enabled() and x._requires_grad):
         return views
     # One node for the whole, so that its gradient is put together once rather than added up from parts.
-    whole = record(x.detach(), "split", _split_backward, (x,), (axis, x.shape, lengths, x.dtype))
-    return [
-        record(y, "part", _part_backward, (whole,), (i, len(lengths))) for i, y in enumerate(views)
-    ]
+    return record_parts(views, "split", _split_backward, (x,), (axis, x.shape, lengths, x.dtype))
 
 
 # --- pad ---
