@@ -4,6 +4,8 @@
  * into tiles: a long run of the last axis, or a small block of the last two. A tile whose elements lie one
  * after another goes to the kernel as it is; any other is gathered into a buffer on the stack first, or
  * scattered from one. Since a kernel treats each element alike, the cut does not show in the result. */
+#include <stdatomic.h>
+
 #include "map.h"
 
 #define BUFFERED 1024  /* elements of a tile that goes through a buffer: all of them stay in L1 */
@@ -28,23 +30,32 @@ typedef struct {
 
 /* --- types --- */
 
-/* The letter of the k-th array of an op's row: T for none. */
-static char array_kind(const char *arrays, int k) {
-  for (; k > 0; k--) {
-    while (*arrays && *arrays != ' ') arrays++;
-    while (*arrays == ' ' || *arrays == '-' || *arrays == '>') arrays++;
+/* The letters after the colons of an op's row, T where there is none; the k-th array's is byte k. Read
+ * from the row at the op's first call. */
+static uint32_t array_kinds(int op) {
+  static _Atomic uint32_t known[FNN_OPS];
+  uint32_t kinds = atomic_load_explicit(&known[op], memory_order_relaxed);
+  if (kinds) return kinds;
+  int k = 0;
+  for (const char *p = fnn_op(op)->arrays; *p;) {
+    const char *word = p;
+    char kind = 'T';
+    for (; *p && *p != ' '; p++)
+      if (*p == ':') kind = p[1];
+    if (*word != '-') kinds |= (uint32_t)kind << 8 * k++;
+    while (*p == ' ') p++;
   }
-  while (*arrays && *arrays != ' ' && *arrays != ':') arrays++;
-  return *arrays == ':' ? arrays[1] : 'T';
+  atomic_store_explicit(&known[op], kinds, memory_order_relaxed);
+  return kinds;
 }
 
 /* The dtype that chooses the kernel, or -1 if the arrays' types are not the row's. */
 static int call_dtype(const fnn_call *call) {
-  const char *arrays = fnn_op(call->op)->arrays;
+  uint32_t kinds = array_kinds(call->op);
   int common = -1;
   for (int k = 0; k < call->n_arrays; k++) {
     int dtype = call->arrays[k].dtype;
-    char kind = array_kind(arrays, k);
+    char kind = (char)(kinds >> 8 * k & 255);
     if (kind == '*') continue;
     if (kind == 'b') {
       if (dtype != FNN_BOOL) return -1;
@@ -146,16 +157,31 @@ static void choose_tile(loop *l) {
   for (int i = 0; i < l->ndim - 2; i++) l->tiles *= l->shape[i];
 }
 
+/* The common case: all of one shape and contiguous. */
+static int all_flat(const fnn_call *call) {
+  const fnn_array *y = &call->arrays[call->n_arrays - 1];
+  for (int k = 0; k < call->n_arrays; k++)
+    if (!fnn_same_shape(&call->arrays[k], y) || !fnn_contiguous(&call->arrays[k])) return 0;
+  return 1;
+}
+
 static void make_loop(loop *l, const fnn_call *call) {
+  int64_t n = fnn_size(&call->arrays[call->n_arrays - 1]);
   l->n_in = call->n_arrays - 1;
   for (int k = 0; k <= l->n_in; k++) {
     l->arrays[k].data = call->arrays[k].data;
     l->arrays[k].size = fnn_itemsize(call->arrays[k].dtype);
   }
   l->tiles = 0;
-  if (fnn_size(&call->arrays[l->n_in]) == 0) return;
-  gather_axes(l, call);
-  order_axes(l);
+  if (n == 0) return;
+  if (all_flat(call)) {
+    l->ndim = 1;
+    l->shape[0] = n;
+    for (int k = 0; k <= l->n_in; k++) l->arrays[k].stride[0] = 1;
+  } else {
+    gather_axes(l, call);
+    order_axes(l);
+  }
   if (l->ndim == 0) {
     l->ndim = 1;
     l->shape[0] = 1;

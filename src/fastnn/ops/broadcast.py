@@ -33,6 +33,8 @@ def broadcast_shapes(a: Sequence[int], b: Sequence[int], name: str = "broadcast_
     """
     if a == b:
         return tuple(a)
+    if len(b) == 0:
+        return tuple(a)
     long, short = (a, b) if len(a) >= len(b) else (b, a)
     lead = len(long) - len(short)
     shape = list(long)

@@ -19,10 +19,11 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _compare(code: int, name: str, a: Any, b: Any) -> Tensor:
-    a, b = matched(a, b, name)
+def _compare(code: int, name: str, a: Any, b: Any, swapped: bool = False) -> Tensor:
+    if not (isinstance(a, Tensor) and isinstance(b, Tensor) and a.code == b.code):
+        a, b = matched(a, b, name)
     y = empty(Tensor, broadcast_shapes(a.shape, b.shape, name), BOOL)
-    launch(code, (a, b, y))
+    launch(code, (b, a, y) if swapped else (a, b, y))
     return y
 
 
@@ -54,14 +55,12 @@ def less_equal(a: Any, b: Any) -> Tensor:
 
 def greater(a: Any, b: Any) -> Tensor:
     """``a > b``."""
-    a, b = matched(a, b, "greater")
-    return _compare(op.less, "greater", b, a)
+    return _compare(op.less, "greater", a, b, swapped=True)
 
 
 def greater_equal(a: Any, b: Any) -> Tensor:
     """``a >= b``."""
-    a, b = matched(a, b, "greater_equal")
-    return _compare(op.less_equal, "greater_equal", b, a)
+    return _compare(op.less_equal, "greater_equal", a, b, swapped=True)
 
 
 def _test(code: int, name: str, x: Any, otherwise: bool) -> Tensor:
