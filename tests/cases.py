@@ -1,0 +1,426 @@
+"""The table of cases: each function of fastnn beside its float64 reference in numpy.
+
+test_cases.py checks every row (values, gradients, odd sizes, layouts, ISAs, threads), test_torch.py compares
+the rows that name a PyTorch twin, bench/kernels.py times them. To add a function, add its row to CASES.
+
+Shapes are written in letters, "b i" for (b, i); the drivers choose the numbers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import references as ref
+
+import fastnn as F
+
+ODD = (0, 1, 2, 3, 4, 5, 7, 8, 9, 13, 15, 16, 17, 31, 33, 63, 64, 65, 97)
+
+
+@dataclass(frozen=True)
+class Arg:
+    """One input: its shape in letters and how its elements are drawn from rng."""
+
+    shape: str
+    draw: Callable = field(default=lambda rng, shape, dims: rng.uniform(-3, 3, shape))
+    dtype: str = ""  # "" is the real type of the run
+
+    def make(self, rng, dims, real):
+        shape = tuple(dims[s] if s in dims else int(s) for s in self.shape.split())
+        return np.asarray(self.draw(rng, shape, dims)).astype(self.dtype or real)
+
+
+def real(shape, low=-3.0, high=3.0):
+    return Arg(shape, lambda rng, s, dims: rng.uniform(low, high, s))
+
+
+def spaced(shape):
+    """Distinct values at least 0.01 apart, for functions with ties (max, sort)."""
+    return Arg(shape, lambda rng, s, dims: 0.01 * (rng.permutation(int(np.prod(s))).reshape(s) + 1.5))
+
+
+def nonzero(shape):
+    return Arg(shape, lambda rng, s, dims: rng.uniform(0.5, 2, s) * rng.choice([-1.0, 1.0], s))
+
+
+def integers(shape, below, low=0, dtype="int64"):
+    """Integers in low..below-1, where below may be a letter of the shape."""
+
+    def draw(rng, s, dims):
+        return rng.integers(low, dims.get(below, below), s) if np.prod(s) else np.zeros(s)
+
+    return Arg(shape, draw, dtype)
+
+
+def booleans(shape):
+    return Arg(shape, lambda rng, s, dims: rng.random(s) < 0.5, "bool")
+
+
+def simplex(shape):
+    """Rows of probabilities that sum to one."""
+
+    def draw(rng, s, dims):
+        p = rng.uniform(0.1, 1, s)
+        return p / p.sum(-1, keepdims=True)
+
+    return Arg(shape, draw)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A row: what is called, on what, and what it should give."""
+
+    name: str
+    call: Callable  # of fastnn tensors
+    reference: Callable  # the same of float64 (or integer) numpy arrays
+    args: tuple
+    torch: Callable | None = None  # the same of torch tensors; its first argument is the module torch
+    gradient: bool = True
+    second: bool = True  # whether gradients of gradients are offered
+    tolerance: float = 16  # error allowed, in units of eps * max(1, the largest |reference|)
+    sizes: dict = field(default_factory=dict)  # letter: the sizes it takes, where ODD does not suit
+    large: dict = field(default_factory=dict)  # letter: its size in thread tests and benchmarks
+    flops: str = ""  # in the letters of the shapes; where absent the benchmark gives GB/s
+
+    def letters(self):
+        return sorted({s for a in self.args for s in a.shape.split() if s.isalpha()})
+
+    def make(self, dims, real="float64", seed=0):
+        rng = np.random.default_rng(seed)
+        return [a.make(rng, dims, real) for a in self.args]
+
+    def all_dims(self, odd=ODD):
+        """Each letter in turn takes every odd size while the others stay small and unequal."""
+        letters = self.letters()
+        usual = {x: self.sizes.get(x, (3, 4, 5, 2)[i % 4 :])[0] for i, x in enumerate(letters)}
+        seen = []
+        for letter in letters:
+            for size in self.sizes.get(letter, odd):
+                dims = usual | {letter: size}
+                if dims not in seen:
+                    seen.append(dims)
+        return seen or [{}]
+
+    def small_dims(self):
+        return self.all_dims(odd=(1, 4, 9))
+
+    def large_dims(self):
+        default = {1: 300_007, 2: 521, 3: 71}.get(len(self.letters()), 23)
+        return {x: self.large.get(x, default) for x in self.letters()}
+
+    def count_flops(self, dims):
+        return float(eval(self.flops, {}, dims)) if self.flops else 0.0  # our own table's text
+
+
+def pointwise(name, call, reference, low=-3.0, high=3.0, **more):
+    """A row of a function of one array, element by element."""
+    return Case(name, call, reference, (real("n", low, high),), **more)
+
+
+def reduction(name, call, reference, **more):
+    """Rows of a reduction: over everything, over rows, columns and a middle axis."""
+    torch = more.pop("torch", None)
+
+    def row(suffix, shape, axis, keep):
+        return Case(
+            f"{name}-{suffix}",
+            lambda x: call(x, axis, keep),
+            lambda x: reference(x, axis, keep),
+            (spaced(shape),),
+            torch=torch and axis is not None and (lambda t, x: torch(t, x, axis, keep)),
+            **more,
+        )
+
+    return [
+        row("all", "m n", None, False),
+        row("rows", "m n", 1, False),
+        row("columns", "m n", 0, True),
+        row("middle", "l m n", -2, False),
+    ]
+
+
+UNARY = [
+    pointwise("neg", lambda x: -x, lambda x: -x, torch=lambda t, x: -x),
+    pointwise("abs", lambda x: F.abs(x), np.abs, torch=lambda t, x: x.abs()),
+    pointwise("exp", lambda x: F.exp(x), np.exp, torch=lambda t, x: x.exp()),
+    pointwise("log", lambda x: F.log(x), np.log, 0.1, 9, torch=lambda t, x: x.log()),
+    pointwise("sqrt", lambda x: F.sqrt(x), np.sqrt, 0.1, 9, torch=lambda t, x: x.sqrt()),
+    pointwise("rsqrt", lambda x: F.rsqrt(x), lambda x: 1 / np.sqrt(x), 0.1, 9, torch=lambda t, x: x.rsqrt()),
+    pointwise("square", lambda x: F.square(x), np.square, torch=lambda t, x: x.square()),
+    pointwise("clip", lambda x: F.clip(x, -1, 2), lambda x: np.clip(x, -1, 2), torch=lambda t, x: x.clip(-1, 2)),
+    pointwise("power-3", lambda x: x**3, lambda x: x**3, torch=lambda t, x: x**3),
+    pointwise("relu", lambda x: F.relu(x), lambda x: np.maximum(x, 0), torch=lambda t, x: t.relu(x)),
+    pointwise(
+        "leaky_relu",
+        lambda x: F.leaky_relu(x, 0.1),
+        lambda x: np.where(x > 0, x, 0.1 * x),
+        torch=lambda t, x: t.nn.functional.leaky_relu(x, 0.1),
+    ),
+    pointwise("elu", lambda x: F.elu(x, 0.7), lambda x: ref.elu(x, 0.7), torch=lambda t, x: t.nn.functional.elu(x, 0.7)),
+    pointwise("selu", lambda x: F.selu(x), ref.selu, torch=lambda t, x: t.selu(x)),
+    pointwise("gelu", lambda x: F.gelu(x), ref.gelu, torch=lambda t, x: t.nn.functional.gelu(x)),
+    pointwise(
+        "gelu-tanh",
+        lambda x: F.gelu(x, approximate="tanh"),
+        ref.gelu_tanh,
+        torch=lambda t, x: t.nn.functional.gelu(x, approximate="tanh"),
+    ),
+    pointwise("silu", lambda x: F.silu(x), ref.silu, torch=lambda t, x: t.nn.functional.silu(x)),
+    pointwise("mish", lambda x: F.mish(x), ref.mish, torch=lambda t, x: t.nn.functional.mish(x)),
+    pointwise("softplus", lambda x: F.softplus(x), ref.softplus, torch=lambda t, x: t.nn.functional.softplus(x)),
+    pointwise("sigmoid", lambda x: F.sigmoid(x), ref.sigmoid, torch=lambda t, x: x.sigmoid()),
+    pointwise("tanh", lambda x: F.tanh(x), np.tanh, torch=lambda t, x: x.tanh()),
+    pointwise(
+        "hardtanh", lambda x: F.hardtanh(x), lambda x: np.clip(x, -1, 1), torch=lambda t, x: t.nn.functional.hardtanh(x)
+    ),
+    pointwise("hardswish", lambda x: F.hardswish(x), ref.hardswish, -5, 5, torch=lambda t, x: t.nn.functional.hardswish(x)),
+]
+
+M_N = (real("m n"), real("m n"))
+ROW = (real("m n"), real("n"))
+COLUMN = (real("m 1"), real("m n"))
+
+BINARY = [
+    Case("add", lambda a, b: a + b, np.add, M_N, torch=lambda t, a, b: a + b),
+    Case("add-row", lambda a, b: a + b, np.add, ROW, torch=lambda t, a, b: a + b),
+    Case("add-column", lambda a, b: a + b, np.add, COLUMN, torch=lambda t, a, b: a + b),
+    Case("add-scalar", lambda a: 2 + a, lambda a: 2 + a, (real("m n"),), torch=lambda t, a: 2 + a),
+    Case("sub", lambda a, b: a - b, np.subtract, M_N, torch=lambda t, a, b: a - b),
+    Case("sub-scalar", lambda a: 2 - a, lambda a: 2 - a, (real("m n"),), torch=lambda t, a: 2 - a),
+    Case("mul", lambda a, b: a * b, np.multiply, M_N, torch=lambda t, a, b: a * b),
+    Case("mul-row", lambda a, b: a * b, np.multiply, ROW, torch=lambda t, a, b: a * b),
+    Case("mul-outer", lambda a, b: a * b, np.multiply, (real("m 1"), real("n")), torch=lambda t, a, b: a * b),
+    Case("div", lambda a, b: a / b, np.divide, (real("m n"), nonzero("m n")), torch=lambda t, a, b: a / b),
+    Case("div-column", lambda a, b: a / b, np.divide, (nonzero("m 1"), nonzero("m n")), torch=lambda t, a, b: a / b),
+    Case("div-scalar", lambda a: 2 / a, lambda a: 2 / a, (nonzero("m n"),), torch=lambda t, a: 2 / a),
+    Case("power", lambda a, b: a**b, np.power, (real("m n", 0.2, 3), real("n", -2, 2)), torch=lambda t, a, b: a**b),
+    Case("maximum", lambda a, b: F.maximum(a, b), np.maximum, M_N, torch=lambda t, a, b: t.maximum(a, b)),
+    Case("minimum", lambda a, b: F.minimum(a, b), np.minimum, ROW, torch=lambda t, a, b: t.minimum(a, b)),
+    Case(
+        "where",
+        lambda c, a, b: F.where(c, a, b),
+        np.where,
+        (booleans("m n"), real("m n"), real("n")),
+        torch=lambda t, c, a, b: t.where(c, a, b),
+    ),
+    Case("add-int64", lambda a, b: a + b, np.add, (integers("n", 99), integers("n", 9, -9)), gradient=False),
+    Case("mul-int32", lambda a, b: a * b, np.multiply, (integers("n", 99, dtype="int32"),) * 2, gradient=False),
+    Case("sub-row-int64", lambda a, b: a - b, np.subtract, (integers("m n", 99), integers("n", 9)), gradient=False),
+    Case("less", lambda a, b: a < b, np.less, ROW, gradient=False),
+    Case("less_equal", lambda a, b: a <= b, np.less_equal, (integers("m n", 4), integers("n", 4)), gradient=False),
+    Case("greater", lambda a, b: a > b, np.greater, COLUMN, gradient=False),
+    Case("greater_equal", lambda a: a >= 1, lambda a: a >= 1, (integers("n", 3),), gradient=False),
+    Case("equal", lambda a, b: a == b, np.equal, (integers("m n", 3), integers("n", 3)), gradient=False),
+    Case("not_equal", lambda a: a != 1, lambda a: a != 1, (integers("n", 3),), gradient=False),
+]
+
+REDUCE = [
+    *reduction(
+        "sum",
+        lambda x, a, k: F.sum(x, axis=a, keepdims=k),
+        lambda x, a, k: np.sum(x, axis=a, keepdims=k),
+        torch=lambda t, x, a, k: x.sum(a, k),
+    ),
+    *reduction(
+        "mean",
+        lambda x, a, k: F.mean(x, axis=a, keepdims=k),
+        lambda x, a, k: np.mean(x, axis=a, keepdims=k),
+        torch=lambda t, x, a, k: x.mean(a, k),
+    ),
+    *reduction(
+        "max",
+        lambda x, a, k: F.max(x, axis=a, keepdims=k),
+        lambda x, a, k: np.max(x, axis=a, keepdims=k),
+        torch=lambda t, x, a, k: x.amax(a, k),
+    ),
+    *reduction(
+        "min",
+        lambda x, a, k: F.min(x, axis=a, keepdims=k),
+        lambda x, a, k: np.min(x, axis=a, keepdims=k),
+        torch=lambda t, x, a, k: x.amin(a, k),
+    ),
+    *reduction(
+        "argmax",
+        lambda x, a, k: F.argmax(x, axis=a, keepdims=k),
+        lambda x, a, k: np.argmax(x, axis=a, keepdims=k),
+        gradient=False,
+    ),
+    *reduction(
+        "var",
+        lambda x, a, k: F.var(x, axis=a, keepdims=k),
+        lambda x, a, k: np.var(x, axis=a, keepdims=k),
+        torch=lambda t, x, a, k: x.var(a, correction=0, keepdim=k),
+    ),
+    *reduction(
+        "logsumexp",
+        lambda x, a, k: F.logsumexp(x, axis=a, keepdims=k),
+        ref.logsumexp,
+        torch=lambda t, x, a, k: x.logsumexp(a, k),
+    ),
+    Case("sum-two-axes", lambda x: F.sum(x, axis=(0, 2)), lambda x: x.sum((0, 2)), (real("l m n"),)),
+    Case("sum-outer-axes", lambda x: F.mean(x, axis=(1, 2)), lambda x: x.mean((1, 2)), (real("l m n"),)),
+    Case("sum-int64", lambda x: F.sum(x, axis=0), lambda x: x.sum(0), (integers("m n", 9),), gradient=False),
+]
+
+SOFTMAX = [
+    Case("softmax", lambda x: F.softmax(x, axis=-1), ref.softmax, (real("m n"),), torch=lambda t, x: x.softmax(-1)),
+    Case(
+        "softmax-columns",
+        lambda x: F.softmax(x, axis=0),
+        lambda x: ref.softmax(x, 0),
+        (real("m n"),),
+        torch=lambda t, x: x.softmax(0),
+    ),
+    Case(
+        "log_softmax",
+        lambda x: F.log_softmax(x, axis=-1),
+        ref.log_softmax,
+        (real("m n", -9, 9),),
+        torch=lambda t, x: x.log_softmax(-1),
+    ),
+    Case("log_softmax-middle", lambda x: F.log_softmax(x, axis=1), lambda x: ref.log_softmax(x, 1), (real("l m n"),)),
+]
+
+ROWS_ODD = {"n": tuple(s for s in ODD if s > 1), "m": ODD}
+NORM = [
+    Case(
+        "layer_norm",
+        lambda x, w, b: F.layer_norm(x, w, b),
+        ref.layer_norm,
+        (real("m n"), real("n"), real("n")),
+        torch=lambda t, x, w, b: t.nn.functional.layer_norm(x, x.shape[-1:], w, b),
+        sizes=ROWS_ODD,
+        tolerance=200,
+    ),
+    Case(
+        "rms_norm",
+        lambda x, w: F.rms_norm(x, w),
+        ref.rms_norm,
+        (nonzero("m n"), real("n")),
+        torch=lambda t, x, w: t.nn.functional.rms_norm(x, x.shape[-1:], w, eps=1e-5),
+        sizes=ROWS_ODD,
+        tolerance=64,
+    ),
+]
+
+GEMM = {"m": 384, "n": 384, "k": 384}
+LINALG = [
+    Case(
+        "matmul",
+        lambda a, b: a @ b,
+        np.matmul,
+        (real("m k"), real("k n")),
+        torch=lambda t, a, b: a @ b,
+        tolerance=64,
+        large=GEMM,
+        flops="2*m*n*k",
+    ),
+    Case(
+        "matmul-left-transposed",
+        lambda a, b: a.T @ b,
+        lambda a, b: a.T @ b,
+        (real("k m"), real("k n")),
+        torch=lambda t, a, b: a.T @ b,
+        tolerance=64,
+        large=GEMM,
+        flops="2*m*n*k",
+    ),
+    Case(
+        "matmul-right-transposed",
+        lambda a, b: a @ b.T,
+        lambda a, b: a @ b.T,
+        (real("m k"), real("n k")),
+        torch=lambda t, a, b: a @ b.T,
+        tolerance=64,
+        large=GEMM,
+        flops="2*m*n*k",
+    ),
+    Case(
+        "matmul-batched",
+        lambda a, b: a @ b,
+        np.matmul,
+        (real("l m k"), real("l k n")),
+        torch=lambda t, a, b: a @ b,
+        tolerance=64,
+        large={"l": 9, "m": 65, "n": 67, "k": 63},
+        flops="2*l*m*n*k",
+    ),
+    Case(
+        "matmul-batch-broadcast",
+        lambda a, b: a @ b,
+        np.matmul,
+        (real("l m k"), real("k n")),
+        torch=lambda t, a, b: a @ b,
+        tolerance=64,
+        large={"l": 9, "m": 65, "n": 67, "k": 63},
+        flops="2*l*m*n*k",
+    ),
+    Case("matmul-matrix-vector", lambda a, b: a @ b, np.matmul, (real("m k"), real("k")), tolerance=64, flops="2*m*k"),
+    Case("matmul-vector-matrix", lambda a, b: a @ b, np.matmul, (real("k"), real("k n")), tolerance=64, flops="2*k*n"),
+    Case("matmul-vectors", lambda a, b: a @ b, np.matmul, (real("k"), real("k")), tolerance=64, flops="2*k"),
+    Case(
+        "linear",
+        lambda x, w, b: F.linear(x, w, b),
+        lambda x, w, b: x @ w.T + b,
+        (real("m k"), real("n k"), real("n")),
+        torch=lambda t, x, w, b: t.nn.functional.linear(x, w, b),
+        tolerance=64,
+        large={"m": 128, "n": 512, "k": 784},
+        flops="2*m*n*k",
+    ),
+    Case(
+        "einsum",
+        lambda a, b: F.einsum("lmk,nk->lnm", a, b),
+        lambda a, b: np.einsum("lmk,nk->lnm", a, b),
+        (real("l m k"), real("n k")),
+        torch=lambda t, a, b: t.einsum("lmk,nk->lnm", a, b),
+        tolerance=64,
+        large={"l": 9, "m": 65, "n": 67, "k": 63},
+        flops="2*l*m*n*k",
+    ),
+    Case(
+        "einsum-batched",
+        lambda a, b: F.einsum("bij,bjk->bik", a, b),
+        lambda a, b: np.einsum("bij,bjk->bik", a, b),
+        (real("b i j"), real("b j k")),
+        torch=lambda t, a, b: t.einsum("bij,bjk->bik", a, b),
+        tolerance=64,
+        large={"b": 9, "i": 65, "j": 67, "k": 63},
+        flops="2*b*i*j*k",
+    ),
+]
+
+AT_LEAST_3 = {"n": tuple(s for s in ODD if s >= 3)}
+MOVE = [
+    Case("reshape", lambda x: F.reshape(x, (-1,)), lambda x: x.reshape(x.size), (real("m n"),)),
+    Case("transpose", lambda x: x.T * 1, lambda x: x.T, (real("m n"),), torch=lambda t, x: x.T),
+    Case("permute", lambda x: F.permute(x, (2, 0, 1)) * 1, lambda x: x.transpose(2, 0, 1), (real("l m n"),)),
+    Case("flatten", lambda x: F.flatten(x, 1), lambda x: x.reshape(len(x), x[:1].size), (real("l 3 n"),)),
+    Case(
+        "concat",
+        lambda a, b: F.concat([a, b, a], axis=1),
+        lambda a, b: np.concatenate([a, b, a], 1),
+        (real("m n"), real("m 3")),
+        torch=lambda t, a, b: t.cat([a, b, a], 1),
+    ),
+    Case("concat-rows", lambda a, b: F.concat([a, b]), lambda a, b: np.concatenate([a, b]), (real("m n"), real("2 n"))),
+    Case("stack", lambda a, b: F.stack([a, b], axis=1), lambda a, b: np.stack([a, b], 1), M_N),
+    Case("split", lambda x: tuple(F.split(x, 3, axis=1)), lambda x: np.split(x, 3, 1), (real("m 9"),)),
+    Case("slice", lambda x: x[1:, ::2] * 1, lambda x: x[1:, ::2], (real("m n"),), torch=lambda t, x: x[1:, ::2]),
+    Case("slice-reversed", lambda x: x[::-1] * 1, lambda x: x[::-1], (real("m n"),)),
+    Case("slice-new-axis", lambda x: x[None, ..., 0] * 1, lambda x: x[None, ..., 0], (real("m 3 2"),)),
+    Case(
+        "gather-rows",
+        lambda x, i: x[i],
+        lambda x, i: x[i],
+        (real("n m"), integers("k", "n")),
+        torch=lambda t, x, i: x[i],
+        sizes={"n": (1, 2, 5, 97)},
+    ),
+    Case("index-boolean", lambda x, c: x[c], lambda x, c: x[c], (real("m n"), booleans("m"))),
+    Case("index-boolean-full", lambda x, c: x[c], lambda x, c: x[c], (real("m n"), booleans("m n"))),
+    Case("cast", lambda x: x.astype("int32"), lambda x: x.astype("int32"), (real("n", -99, 99),), gradient=False),
+]
+
+CASES = UNARY + BINARY + REDUCE + SOFTMAX + NORM + LINALG + MOVE
+
+assert len({c.name for c in CASES}) == len(CASES), "two cases have one name"

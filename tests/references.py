@@ -1,0 +1,108 @@
+"""Float64 references in plain numpy, for functions that numpy itself does not have.
+
+Each is written the way a textbook has it, with no eye to speed, so that a reader can check it."""
+
+import math
+
+import numpy as np
+
+erf = np.vectorize(math.erf, otypes=[np.float64])
+
+
+def sigmoid(x):
+    return np.where(x >= 0, 1 / (1 + np.exp(-np.abs(x))), np.exp(-np.abs(x)) / (1 + np.exp(-np.abs(x))))
+
+
+def softplus(x):
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def elu(x, alpha=1.0):
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+
+
+def selu(x):
+    return 1.0507009873554804934193349852946 * elu(x, 1.6732632423543772848170429916717)
+
+
+def gelu(x):
+    return 0.5 * x * (1 + erf(x / math.sqrt(2)))
+
+
+def gelu_tanh(x):
+    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def silu(x):
+    return x * sigmoid(x)
+
+
+def mish(x):
+    return x * np.tanh(softplus(x))
+
+
+def hardswish(x):
+    return x * np.clip(x + 3, 0, 6) / 6
+
+
+def logsumexp(x, axis=None, keepdims=False):
+    if x.size == 0:
+        return np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims))
+    top = np.max(x, axis=axis, keepdims=True)
+    y = top + np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True))
+    return y if keepdims else np.squeeze(y, axis=axis if axis is not None else tuple(range(x.ndim)))
+
+
+def log_softmax(x, axis=-1):
+    if x.size == 0:
+        return x.copy()
+    return x - logsumexp(x, axis=axis, keepdims=True)
+
+
+def softmax(x, axis=-1):
+    return np.exp(log_softmax(x, axis))
+
+
+def layer_norm(x, weight=None, bias=None, eps=1e-5):
+    y = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + eps)
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias
+
+
+def rms_norm(x, weight=None, eps=1e-5):
+    y = x / np.sqrt((x * x).mean(-1, keepdims=True) + eps)
+    return y if weight is None else y * weight
+
+
+def batch_norm(x, weight=None, bias=None, eps=1e-5):
+    y = (x - x.mean(0)) / np.sqrt(x.var(0) + eps)
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias
+
+
+def one_hot(labels, classes):
+    return np.eye(classes)[labels]
+
+
+def cross_entropy(x, labels, weight=None, smoothing=0.0):
+    """Mean over rows of the smoothed negative log-likelihood, each class weighted (PyTorch's rule)."""
+    classes = x.shape[-1]
+    weight = np.ones(classes) if weight is None else weight
+    target = one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
+    total = -(log_softmax(x) * target * weight).sum()
+    return total / weight[labels].sum()
+
+
+def bce_with_logits(x, target, pos_weight=1.0):
+    return (1 - target) * softplus(x) + pos_weight * target * softplus(-x)
+
+
+def huber(x, target, delta=1.0):
+    d = np.abs(x - target)
+    return np.where(d <= delta, 0.5 * d * d, delta * (d - 0.5 * delta))
+
+
+def scatter_add_rows(rows, index, count):
+    y = np.zeros((count,) + rows.shape[1:])
+    np.add.at(y, index, rows)
+    return y
