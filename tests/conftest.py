@@ -64,7 +64,10 @@ def rng():
 @pytest.fixture(autouse=True)
 def same_seed():
     """Every test starts from the same random state, whatever ran before it."""
-    fastnn.manual_seed(0)
+    try:
+        fastnn.manual_seed(0)
+    except ModuleNotFoundError:
+        pass
 
 
 @pytest.fixture(scope="session")
