@@ -394,7 +394,7 @@ MOVE = [
     Case("reshape", lambda x: F.reshape(x, (-1,)), lambda x: x.reshape(x.size), (real("m n"),)),
     Case("transpose", lambda x: x.T * 1, lambda x: x.T, (real("m n"),), torch=lambda t, x: x.T),
     Case("permute", lambda x: F.permute(x, (2, 0, 1)) * 1, lambda x: x.transpose(2, 0, 1), (real("l m n"),)),
-    Case("flatten", lambda x: F.flatten(x, 1), lambda x: x.reshape(len(x), x[:1].size), (real("l 3 n"),)),
+    Case("flatten", lambda x: F.flatten(x, 1), lambda x: x.reshape(len(x), 3 * x.shape[2]), (real("l 3 n"),)),
     Case(
         "concat",
         lambda a, b: F.concat([a, b, a], axis=1),

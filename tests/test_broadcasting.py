@@ -14,7 +14,7 @@ quick = settings(max_examples=150, deadline=None)
 
 def numbers(shape, start=1.0):
     """Distinct positive numbers of a shape."""
-    return (np.arange(int(np.prod(shape)), dtype="float64").reshape(shape) + start) / 8
+    return np.asarray((np.arange(int(np.prod(shape)), dtype="float64").reshape(shape) + start) / 8)
 
 
 def both(numpy_function, fastnn_function):

@@ -145,7 +145,6 @@ def test_array_protocol():
     copied = np.array(x, copy=True)
     copied[0, 0] = 9
     assert x[0, 0].item() == 1
-    assert np.sum(x) is not None
     assert memoryview(x).shape == (2, 2)
 
 
@@ -375,16 +374,19 @@ def test_readonly_memory_is_never_written():
     a = np.zeros(4, dtype="float32")
     a.flags.writeable = False
     x = fastnn.as_tensor(a)
-    if x.numpy() is a or np.shares_memory(x.numpy(), a):
-        with pytest.raises((ValueError, RuntimeError)):
-            x[0] = 1.0
-        with pytest.raises((ValueError, RuntimeError, TypeError)):
-            x += 1
-            if not np.shares_memory(x.numpy(), a):  # rebound to new memory, which is fine
-                raise ValueError
-        with pytest.raises(ValueError):
-            x.numpy()[0] = 1
-    assert (a == 0).all()
+    for write in (
+        lambda: x.__setitem__(0, 1.0),
+        lambda: x.fill_(3.0),
+        lambda: x.copy_(fastnn.ones((4,))),
+        lambda: x.numpy().__setitem__(0, 1.0),
+        lambda: x[1:].fill_(3.0),
+        lambda: memoryview(x).__setitem__(0, 1.0),
+    ):
+        with pytest.raises((ValueError, TypeError), match="read-only|read only"):
+            write()
+    y = x
+    y += 1  # new memory
+    assert (a == 0).all() and (x.numpy() == 0).all() and (y.numpy() == 1).all()
 
 
 def test_no_leak_of_tensors():

@@ -9,6 +9,7 @@ from cpython.buffer cimport (
     PyBUF_F_CONTIGUOUS, PyBUF_C_CONTIGUOUS, PyBUF_ANY_CONTIGUOUS, PyBUF_FORMAT, PyBUF_ND,
     PyBUF_STRIDES, PyBUF_WRITABLE, PyBUF_STRIDED_RO, PyBuffer_Release, PyObject_GetBuffer,
 )
+from cpython.number cimport PyNumber_Index
 from cpython.pycapsule cimport (
     PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsule_New, PyCapsule_SetName,
 )
@@ -364,7 +365,7 @@ cdef int set_shape(fnn_array *a, shape, int code) except -1:
     a.ndim = n
     a.dtype = code
     for i in range(n - 1, -1, -1):
-        size = shape[i]
+        size = PyNumber_Index(shape[i])  # a length of 1.5 is an error, not 1
         if size < 0:
             raise ValueError(f"a tensor's axes cannot be negative: {tuple(shape)}")
         a.shape[i] = size

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -412,7 +413,7 @@ def as_tensor(data: Any, dtype: Any = None) -> Tensor:
 def _shape(shape: int | Sequence[int]) -> Sequence[int]:
     if isinstance(shape, (tuple, list)):
         return shape
-    return (int(shape),)  # type: ignore[arg-type]
+    return (index(shape),)
 
 
 def empty(shape: int | Sequence[int], dtype: Any = float32) -> Tensor:
