@@ -1,0 +1,139 @@
+"""Fuzzing of `launch`, below every check that Python makes: real calls, recorded while the table of cases
+runs, are made again with one thing wrong. Each gives an error or a result, and writes nothing outside its
+arrays: every array is a part of a larger one whose rest is checked."""
+
+import sys
+
+import numpy as np
+import pytest
+from cases import CASES
+
+import fastnn
+from fastnn import _core
+from fastnn._core import launch
+from fastnn._core import ops as op
+
+FILL = 77  # what surrounds every array
+DTYPES = ("float32", "float64", "int64", "int32", "uint8", "bool")
+NUMBERS = (0.0, 1.0, -1.0, 0.5, np.nan, np.inf, 1e30)
+WHOLE = (0, 1, 2, -1, 7, 2**31, -(2**62), 2**62)
+
+
+@pytest.fixture(scope="module")
+def calls():
+    """Calls by op: ([numpy array or None, ...], scalars), a few of each op."""
+    found = {}
+
+    def spy(number, arrays, scalars=()):
+        kept = found.setdefault(number, [])
+        if len(kept) < 6:
+            kept.append(([None if a is None else np.array(a) for a in arrays], scalars))
+        launch(number, arrays, scalars)
+
+    modules = [m for n, m in list(sys.modules.items()) if n.startswith("fastnn.") and hasattr(m, "launch")]
+    modules = [m for m in modules if m is not _core]
+    with pytest.MonkeyPatch.context() as patch:
+        for module in modules:
+            patch.setattr(module, "launch", spy)
+        for case in CASES:
+            for dims in case.all_dims(odd=(4,))[:2]:
+                inputs = [fastnn.Tensor(a, requires_grad=a.dtype.kind == "f") for a in case.make(dims, "float32")]
+                y = case.call(*inputs)
+                if case.gradient and not isinstance(y, tuple):
+                    y.backward(fastnn.ones_like(y), create_graph=True)
+    return found
+
+
+def fenced(rng, values):
+    """values in a random layout in the middle of a larger array; the tensor, the larger one, what is inside."""
+    steps = rng.choice([1, 1, 1, 2], values.ndim)
+    shape = [n * k + 6 for n, k in zip(values.shape, steps, strict=True)]
+    whole = np.full(shape, FILL, "uint8" if values.dtype == bool else values.dtype)
+    middle = tuple(slice(3, 3 + n * k, k) for n, k in zip(values.shape, steps, strict=True))
+    inside = np.zeros(whole.shape, bool)
+    inside[middle] = True
+    whole[middle] = values
+    array = whole.view(values.dtype)[middle]
+    return fastnn.Tensor(array), whole, inside
+
+
+def other_shape(rng, values):
+    """values with another shape: an axis more, less, longer, shorter, or none."""
+    shape = list(values.shape)
+    how = rng.integers(6)
+    if how == 0 or not shape:
+        shape.insert(int(rng.integers(len(shape) + 1)), int(rng.integers(3)))
+    elif how == 1:
+        shape.pop(int(rng.integers(len(shape))))
+    elif how == 2:
+        shape = [1] * 8
+    else:
+        i = int(rng.integers(len(shape)))
+        shape[i] = (shape[i] + 1, max(0, shape[i] - 1), 0)[how - 3]
+    return np.resize(values, shape) if values.size else np.zeros(shape, values.dtype)
+
+
+def spoilt(rng, arrays, scalars):
+    """The call with one thing changed, or none."""
+    arrays, scalars = list(arrays), list(scalars)
+    how = rng.integers(6)
+    i = int(rng.integers(len(arrays)))
+    if how == 0 and scalars:
+        k = int(rng.integers(len(scalars)))
+        scalars[k] = (rng.choice(NUMBERS) if isinstance(scalars[k], float) else int(rng.choice(WHOLE)))
+    elif how == 1 and arrays[i] is not None:
+        arrays[i] = other_shape(rng, arrays[i])
+    elif how == 2 and arrays[i] is not None:
+        arrays[i] = arrays[i].astype(rng.choice(DTYPES))
+    elif how == 3:
+        arrays[i] = None if arrays[i] is not None or rng.random() < 0.5 else np.ones(3, "float32")
+    elif how == 4 and arrays[i] is not None and arrays[i].dtype == "int64" and arrays[i].size:
+        arrays[i].flat[rng.integers(arrays[i].size)] = rng.choice([-1, 5, 2**40, -(2**62), 2**62])
+    return arrays, tuple(scalars)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", sorted(vars(op)))
+def test_one_thing_wrong(name, calls):
+    number = getattr(op, name)
+    rng = np.random.default_rng(number)
+    for arrays, scalars in calls.get(number, []):
+        for _ in range(25):
+            kept, fences = [], []
+            some, values = spoilt(rng, [None if a is None else a.copy() for a in arrays], scalars)
+            for a in some:
+                if a is None:
+                    kept.append(None)
+                    continue
+                tensor, whole, inside = fenced(rng, a)
+                kept.append(tensor)
+                fences.append((whole, inside))
+            try:
+                launch(number, tuple(kept), values)
+            except (ValueError, TypeError, IndexError, MemoryError, OverflowError) as error:
+                assert str(error)
+            for whole, inside in fences:
+                assert (whole[~inside] == FILL).all(), f"{name} wrote outside its array"
+
+
+def test_every_call_of_the_table_can_be_made_again(calls):
+    """The recorded calls are good as they are, in any layout of their inputs."""
+    rng = np.random.default_rng(0)
+    for number, found in calls.items():
+        for arrays, scalars in found:
+            launch(number, tuple(None if a is None else fastnn.Tensor(a) for a in arrays), scalars)
+    assert len(calls) > 60 and rng is not None
+
+
+def refuses(call, word):
+    with pytest.raises((ValueError, TypeError), match=word):
+        call()
+
+
+def test_what_is_no_call():
+    x = fastnn.ones((2,))
+    refuses(lambda: launch(op.add, (x, np.ones(2), x)), "Tensor")
+    refuses(lambda: launch(op.add, (x,)), "arrays")
+    refuses(lambda: launch(10**6, ()), "op")
+    refuses(lambda: launch(-1, ()), "op")
+    refuses(lambda: launch(op.add, [x, x, x]), "tuple")
