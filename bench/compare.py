@@ -1,12 +1,12 @@
 #!/usr/bin/env python
 """fastnn beside numpy and, where installed, PyTorch, JAX and scikit-learn, in one run.
 
-Each library works in a process of its own; they take turns, a round after another, while the others sleep,
-so that a busy machine slows all alike. A ratio is the median over the rounds of (its time / fastnn's time
-in the same round): above 1, fastnn is faster. Before anything is timed, all must show the same losses from
-the same weights.
+Each library works in a process of its own; they take turns, a round after another, while the
+others sleep, so that a busy machine slows all alike. A ratio is the median over the rounds of
+(its time / fastnn's time in the same round): above 1, fastnn is faster. Before anything is
+timed, all must show the same losses from the same weights.
 
-    python bench/compare.py                 everything; a Markdown table, also written to bench/results/
+    python bench/compare.py                 all; the table is also written to bench/results/
     python bench/compare.py --quick         fewer rounds, no epoch, GEMM to 1024
     python bench/compare.py --only step     the workloads whose name contains "step"
 """
@@ -40,11 +40,15 @@ def load_mnist():
     folder = Path(os.environ.get("FASTNN_DATA", "."), "mnist")
     files = [folder / f"train-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1")]
     if all(f.exists() for f in files):
-        pixels, labels = (np.frombuffer(gzip.open(f).read(), np.uint8) for f in files)
+        pixels, labels = (np.frombuffer(gzip.decompress(f.read_bytes()), np.uint8) for f in files)
         x = pixels[16:].reshape(-1, 784).astype("float32") / 255
         return x, labels[8:].astype("int64"), "MNIST"
     rng = np.random.default_rng(0)
-    return rng.random((60_000, 784), "float32"), rng.integers(0, 10, 60_000), "noise (no FASTNN_DATA)"
+    return (
+        rng.random((60_000, 784), "float32"),
+        rng.integers(0, 10, 60_000),
+        "noise (no FASTNN_DATA)",
+    )
 
 
 # --- a worker: one library, one thread count ---
@@ -67,7 +71,7 @@ def workload(library, name):
 
 
 def losses(library):
-    """The losses of the first steps with each optimizer, from the same weights on the same batch."""
+    """The first losses with each optimizer, from the same weights on the same batch."""
     x, y, _ = load_mnist()
     x, y = np.ascontiguousarray(x[:BATCH]), y[:BATCH].copy()
     found = []
@@ -78,7 +82,7 @@ def losses(library):
 
 
 def time_it(run, seconds):
-    """Medians a call over about `seconds`; a call that is shorter than a clock's tick is run in batches."""
+    """The median time a call over about `seconds`; short calls are timed in batches."""
     start = time.perf_counter()
     run()
     once = time.perf_counter() - start
@@ -159,7 +163,9 @@ def check_losses(workers):
     for worker in workers[1:]:
         got = worker.ask("losses")
         if not np.allclose(got, want, rtol=2e-3, atol=2e-4):
-            raise SystemExit(f"{worker.name} computes other losses than fastnn: {got} instead of {want}")
+            raise SystemExit(
+                f"{worker.name} computes other losses than fastnn: {got} instead of {want}"
+            )
     return want
 
 
@@ -210,7 +216,9 @@ def parse():
     parser.add_argument("--only", default="", help="only workloads whose name contains this")
     parser.add_argument("--libraries", default="", help="comma separated; default: all installed")
     parser.add_argument("--threads", default="1,2", help="thread counts, comma separated")
-    parser.add_argument("--rounds", type=int, default=0, help="rounds of turns (default 7, quick 3)")
+    parser.add_argument(
+        "--rounds", type=int, default=0, help="rounds of turns (default 7, quick 3)"
+    )
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -220,7 +228,9 @@ def main():
     if args.worker:
         return work(args.worker, int(args.threads))
     wanted = args.libraries.split(",") if args.libraries else list(LIBRARIES)
-    names = ["fastnn"] + [n for n in wanted if n in MODULES and importlib.util.find_spec(MODULES[n])]
+    names = ["fastnn"] + [
+        n for n in wanted if n in MODULES and importlib.util.find_spec(MODULES[n])
+    ]
     rounds, seconds = args.rounds or (3 if args.quick else 7), 0.1 if args.quick else 0.3
     jobs = [f"forward {n}" for n in (1, BATCH, 1024)] + ["step sgd", "step adam"]
     jobs += [f"gemm {n}" for n in SIZES if n <= 1024 or not args.quick]
@@ -236,13 +246,17 @@ def main():
             for job in jobs:
                 count = min(rounds, 3) if job == "epoch" else rounds
                 rows[job, threads] = compare(job, workers, count, 0 if job == "epoch" else seconds)
-                print(table({(job, threads): rows[job, threads]}, names).split("\n")[-1], file=sys.stderr)
+                print(
+                    table({(job, threads): rows[job, threads]}, names).split("\n")[-1],
+                    file=sys.stderr,
+                )
                 for worker in workers:
                     worker.ask("forget")
         finally:
             for worker in workers:
                 worker.close()
-    heading = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, data: {load_mnist()[2]}"
+    machine = platform.processor() or platform.machine()
+    heading = f"{machine}, {os.cpu_count()} cores, data: {load_mnist()[2]}"
     heading += "; " + ", ".join(f"{n} {v}" for n, v in versions.items())
     text = f"{heading}\n\n{table(rows, names)}\n"
     print(text)
@@ -251,7 +265,9 @@ def main():
     stamp = datetime.datetime.now().strftime("%Y-%m-%d-%H%M")
     (results / f"compare-{stamp}.md").write_text(text)
     plain = [{"workload": j, "threads": t, **row} for (j, t), row in rows.items()]
-    (results / f"compare-{stamp}.json").write_text(json.dumps({"versions": versions, "rows": plain}, indent=1))
+    (results / f"compare-{stamp}.json").write_text(
+        json.dumps({"versions": versions, "rows": plain}, indent=1)
+    )
     return 0
 
 

@@ -1,15 +1,17 @@
-"""Times every row of tests/cases.py: the forward call, and forward with backward where there is a gradient.
+"""Times every row of tests/cases.py: the forward call, and forward with backward where there is
+a gradient.
 
     make bench                                             all
     python -m pytest bench/kernels.py -k "gelu or matmul"  some
 
-Sizes are each row's `large`; the table at the end has GFLOP/s for rows that count their flops and GB/s,
-of inputs and outputs once each, for the others."""
+Sizes are each row's `large`; the table at the end has GFLOP/s for rows that count their flops
+and GB/s, of inputs and outputs once each, for the others.
+"""
 
 import pytest
-from cases import CASES
 
 import fastnn
+from cases import CASES
 
 forward = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 backward = pytest.mark.parametrize("case", [c for c in CASES if c.gradient], ids=lambda c: c.name)

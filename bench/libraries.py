@@ -1,9 +1,13 @@
-"""One network in several libraries: what compare.py times, each the way that library's own guide writes it.
+"""One network in several libraries: what compare.py times, each the way that library's own guide
+writes it.
 
-A library gives four things, each a function of no arguments that does its work once and waits for it:
-`gemm`, `forward`, `step` (a training step, returning the loss before it) and `epoch`. All start from the
-same weights, a list of (weight (out, in), bias (out,)) pairs of float32 arrays."""
+A library gives four things, each a function of no arguments that does its work once and waits
+for it: `gemm`, `forward`, `step` (a training step, returning the loss before it) and `epoch`.
+All start from the same weights, a list of (weight (out, in), bias (out,)) pairs of float32
+arrays.
+"""
 
+import itertools
 import os
 
 import numpy as np
@@ -18,7 +22,7 @@ def make_weights(seed=0):
     """He-uniform weights, the same for every library."""
     rng = np.random.default_rng(seed)
     pairs = []
-    for n, m in zip(LAYERS[:-1], LAYERS[1:], strict=True):
+    for n, m in itertools.pairwise(LAYERS):
         bound = (6 / n) ** 0.5
         pairs.append((rng.uniform(-bound, bound, (m, n)).astype("float32"), np.zeros(m, "float32")))
     return pairs
@@ -265,7 +269,9 @@ class Jax:
     def __init__(self, threads):
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
         if threads == 1:
-            os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+            os.environ["XLA_FLAGS"] = (
+                "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+            )
         import jax
         import optax
 

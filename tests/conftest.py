@@ -64,10 +64,7 @@ def rng():
 @pytest.fixture(autouse=True)
 def same_seed():
     """Every test starts from the same random state, whatever ran before it."""
-    try:
-        fastnn.manual_seed(0)
-    except ModuleNotFoundError:
-        pass
+    fastnn.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,9 @@ erf = np.vectorize(math.erf, otypes=[np.float64])
 
 
 def sigmoid(x):
-    return np.where(x >= 0, 1 / (1 + np.exp(-np.abs(x))), np.exp(-np.abs(x)) / (1 + np.exp(-np.abs(x))))
+    return np.where(
+        x >= 0, 1 / (1 + np.exp(-np.abs(x))), np.exp(-np.abs(x)) / (1 + np.exp(-np.abs(x)))
+    )
 
 
 def softplus(x):
@@ -85,7 +87,7 @@ def one_hot(labels, classes):
 
 
 def cross_entropy(x, labels, weight=None, smoothing=0.0):
-    """Mean over rows of the smoothed negative log-likelihood, each class weighted (PyTorch's rule)."""
+    """Mean of the smoothed negative log-likelihoods, weighted by class (PyTorch's rule)."""
     classes = x.shape[-1]
     weight = np.ones(classes) if weight is None else weight
     target = one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
@@ -103,6 +105,6 @@ def huber(x, target, delta=1.0):
 
 
 def scatter_add_rows(rows, index, count):
-    y = np.zeros((count,) + rows.shape[1:])
+    y = np.zeros((count, *rows.shape[1:]))
     np.add.at(y, index, rows)
     return y

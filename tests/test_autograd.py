@@ -80,7 +80,7 @@ def test_a_gradient_of_the_wrong_shape_or_dtype():
     x = leaf([1.0, 2.0])
     with pytest.raises(ValueError, match="shape|3"):
         (x * 2).backward(fastnn.ones((3,), dtype="float64"))
-    with pytest.raises(TypeError):
+    with pytest.raises((TypeError, ValueError), match="float32"):
         (x * 2).backward(fastnn.ones((2,), dtype="float32"))
 
 

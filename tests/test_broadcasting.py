@@ -1,4 +1,6 @@
-"""Shapes by hypothesis: whatever numpy accepts, fastnn gives the same; whatever numpy refuses, it refuses."""
+"""Shapes by hypothesis: whatever numpy accepts, fastnn gives the same; whatever numpy refuses,
+it refuses.
+"""
 
 import numpy as np
 import pytest
@@ -43,7 +45,13 @@ def test_what_broadcasts_in_numpy_broadcasts(shapes):
     x, y = fastnn.Tensor(a), fastnn.Tensor(b)
     for f in (np.add, np.subtract, np.multiply, np.divide, np.less):
         name = {"divide": "div", "subtract": "sub", "multiply": "mul"}.get(f.__name__, f.__name__)
-        operator = {"add": x.__add__, "sub": x.__sub__, "mul": x.__mul__, "div": x.__truediv__, "less": x.__lt__}[name]
+        operator = {
+            "add": x.__add__,
+            "sub": x.__sub__,
+            "mul": x.__mul__,
+            "div": x.__truediv__,
+            "less": x.__lt__,
+        }[name]
         same((f(a, b), operator(y).numpy()))
 
 
@@ -52,7 +60,14 @@ def test_what_broadcasts_in_numpy_broadcasts(shapes):
 def test_any_two_shapes(one, other):
     a, b = numbers(one), numbers(other)
     same(both(lambda: a + b, lambda: fastnn.Tensor(a) + fastnn.Tensor(b)))
-    same(both(lambda: np.where(a > b, a, b), lambda: fastnn.where(fastnn.Tensor(a) > fastnn.Tensor(b), fastnn.Tensor(a), fastnn.Tensor(b))))
+    same(
+        both(
+            lambda: np.where(a > b, a, b),
+            lambda: fastnn.where(
+                fastnn.Tensor(a) > fastnn.Tensor(b), fastnn.Tensor(a), fastnn.Tensor(b)
+            ),
+        )
+    )
 
 
 @quick
@@ -67,7 +82,9 @@ def test_gradients_have_the_shape_of_their_inputs(shapes):
         whole = ones * other
         lead = whole.ndim - leaf.ndim
         axes = tuple(range(lead)) + tuple(i + lead for i, n in enumerate(leaf.shape) if n == 1)
-        np.testing.assert_allclose(leaf.grad.numpy(), whole.sum(axes, keepdims=True).reshape(leaf.shape), rtol=1e-12)
+        np.testing.assert_allclose(
+            leaf.grad.numpy(), whole.sum(axes, keepdims=True).reshape(leaf.shape), rtol=1e-12
+        )
 
 
 @quick

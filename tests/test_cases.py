@@ -1,18 +1,21 @@
-"""Every row of cases.py: values and gradients against the reference, on each ISA, at odd sizes, in every
-memory layout, and bit for bit the same at 1, 2 and 4 threads."""
+"""Every row of cases.py: values and gradients against the reference, on each ISA, at odd sizes,
+in every memory layout, and bit for bit the same at 1, 2 and 4 threads.
+"""
 
 import warnings
 from functools import cache
 
 import numpy as np
 import pytest
+
+import fastnn
 from cases import CASES, Case
 from conftest import ISAS, using_isa
 
-import fastnn
-
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
-differentiable = pytest.mark.parametrize("case", [c for c in CASES if c.gradient], ids=lambda c: c.name)
+differentiable = pytest.mark.parametrize(
+    "case", [c for c in CASES if c.gradient], ids=lambda c: c.name
+)
 REALS = ("float32", "float64")
 
 
@@ -135,7 +138,7 @@ def test_gradients(case, real, isa):
 
 @differentiable
 def test_gradients_at_odd_sizes(case, isa):
-    """float32 against float64 at every odd size, where element by element differences would take too long."""
+    """float32 against float64, at sizes where differences element by element take too long."""
     for dims in case.all_dims():
         arrays = case.make(dims, "float32")
         if isinstance(expected(case, arrays), Exception):
@@ -160,9 +163,11 @@ def test_gradcheck(case):
     assert fastnn.gradcheck(lambda *xs: weighted(run(case, xs), dys), inputs)
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.gradient and c.second], ids=lambda c: c.name)
+@pytest.mark.parametrize(
+    "case", [c for c in CASES if c.gradient and c.second], ids=lambda c: c.name
+)
 def test_gradients_of_gradients(case):
-    """The gradient is itself a function, of the inputs and of what comes back; its gradient is checked."""
+    """The gradient is a function of the inputs and of what comes back; so is its gradient."""
     dims = case.all_dims(odd=(2,))[0]
     inputs = tensors(case.make(dims), grad=True)
     wanted = [i for i, x in enumerate(inputs) if x.requires_grad]
@@ -170,7 +175,13 @@ def test_gradients_of_gradients(case):
     n = len(inputs)
 
     def slope(*xs):
-        with fastnn.enable_grad():  # gradcheck takes its differences within no_grad
+        with (
+            fastnn.enable_grad()
+        ):  # gradcheck takes its differences within no_grad, of plain tensors
+            xs = [
+                x if x.requires_grad or not x.dtype.is_float else x.detach().requires_grad_()
+                for x in xs
+            ]
             ys = list(run(case, xs[:n]))
             found = fastnn.grad(ys, [xs[i] for i in wanted], list(xs[n:]), create_graph=True)
         return weighted(found, [fastnn.Tensor(w) for w in cotangents(found, "float64")])
@@ -243,7 +254,11 @@ def test_same_bits_at_any_thread_count(case, real, threads):
     assert seen[0] == seen[2], f"{case.name}: 4 threads differ from 1"
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.name in ("matmul", "softmax", "sum-rows", "gelu")], ids=lambda c: c.name)
+@pytest.mark.parametrize(
+    "case",
+    [c for c in CASES if c.name in ("matmul", "softmax", "sum-rows", "gelu")],
+    ids=lambda c: c.name,
+)
 def test_same_bits_whatever_the_isa_did_before(case):
     """Switching the ISA back and forth leaves nothing behind."""
     arrays = case.make(case.large_dims(), "float32")

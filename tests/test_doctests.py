@@ -14,7 +14,7 @@ FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 def module_names():
     found = [m.name for m in pkgutil.walk_packages(fastnn.__path__, "fastnn.")]
-    return ["fastnn"] + sorted(n for n in found if not n.endswith(("._core", ".__main__")))
+    return ["fastnn", *sorted(n for n in found if not n.endswith(("._core", ".__main__")))]
 
 
 @pytest.mark.parametrize("name", module_names())

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "fastnn"
 CSRC = ROOT / "csrc"
 
-# From the bottom up. A module may import from any floor below its own, and from within its own package.
+# From the bottom up. A module may import from floors below its own, and from its own package.
 FLOORS = (
     {"_core", "_version"},
     {"dtypes"},
@@ -49,7 +49,7 @@ def top(path):
 
 
 def imported(path):
-    """The modules and subpackages of fastnn that a file imports, wherever in it, with line numbers."""
+    """The parts of fastnn that a file imports, wherever in it, with line numbers."""
     depth = len(path.relative_to(PACKAGE).parts)
     for node in ast.walk(ast.parse(path.read_text())):
         names = []
@@ -67,21 +67,26 @@ def imported(path):
             yield name.split(".")[0], node.lineno
 
 
-
 @pytest.mark.parametrize("path", python_modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_python_imports_run_downward(path):
     here = top(path)
     assert here in FLOOR_OF, f"{here} has no floor in FLOORS: give it one"
     for name, line in imported(path):
-        if name == here or name not in FLOOR_OF:  # itself, or a name that the package's __init__ offers
+        if (
+            name == here or name not in FLOOR_OF
+        ):  # itself, or a name that the package's __init__ offers
             assert name == here or here in FLOORS[-1] or name == "__version__", (
                 f"{path}:{line} imports {name} from the package itself; name the module that has it"
             )
             continue
-        assert (here, name) in EXCEPTIONS or FLOOR_OF[name] < FLOOR_OF[here], f"{path}:{line}: {here} may not import {name}"
+        assert (here, name) in EXCEPTIONS or FLOOR_OF[name] < FLOOR_OF[here], (
+            f"{path}:{line}: {here} may not import {name}"
+        )
 
 
-@pytest.mark.parametrize("path", sorted(CSRC.rglob("*.[ch]")) + sorted(CSRC.rglob("*.inc")), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", sorted(CSRC.rglob("*.[ch]")) + sorted(CSRC.rglob("*.inc")), ids=lambda p: p.name
+)
 def test_c_includes_run_downward(path):
     here = path.parent.name
     if here == CSRC.name:
@@ -89,7 +94,9 @@ def test_c_includes_run_downward(path):
     for name in re.findall(r'^\s*#\s*include\s+"([^"]+)"', path.read_text(), re.M):
         target = (path.parent / name).resolve()
         there = target.parent.name
-        assert there in C_MAY_INCLUDE[here] | {here, CSRC.name}, f"{path}: {here}/ may not include {name}"
+        assert there in C_MAY_INCLUDE[here] | {here, CSRC.name}, (
+            f"{path}: {here}/ may not include {name}"
+        )
 
 
 def test_ops_and_kernels_have_no_intrinsics():

@@ -1,4 +1,4 @@
-"""The Tensor itself: what it is made from, how it shares memory, how it prints, how it is indexed."""
+"""The Tensor itself: what it is made of, how it shares memory, prints and is indexed."""
 
 import copy
 import gc
@@ -49,7 +49,9 @@ def test_the_tensor_outlives_its_array():
     assert (x.numpy() == 3).all() and len(junk) == 20
 
 
-@pytest.mark.parametrize("data", [1.5, [1, 2.5], [[1, 2], [3, 4]], (), [[]], range(3), [True, False]])
+@pytest.mark.parametrize(
+    "data", [1.5, [1, 2.5], [[1, 2], [3, 4]], (), [[]], range(3), [True, False]]
+)
 def test_from_python_values(data):
     x = fastnn.tensor(data)
     want = np.asarray(data)
@@ -59,7 +61,9 @@ def test_from_python_values(data):
         assert x.dtype == "float32", "Python's real numbers become the default dtype"
 
 
-@pytest.mark.parametrize("dtype", ["float16", "int8", "int16", "uint16", "uint32", ">f4", ">f8", ">i8"])
+@pytest.mark.parametrize(
+    "dtype", ["float16", "int8", "int16", "uint16", "uint32", ">f4", ">f8", ">i8"]
+)
 def test_other_numeric_dtypes_are_converted_or_refused_clearly(dtype):
     a = np.array([1, 2, 3], dtype=dtype)
     try:
@@ -261,7 +265,11 @@ def test_repr_reads_like_numbers():
 
 def test_copies():
     x = fastnn.tensor([1.0, 2.0])
-    for y in (copy.copy(x), copy.deepcopy(x), x.clone() if hasattr(x, "clone") else copy.deepcopy(x)):
+    for y in (
+        copy.copy(x),
+        copy.deepcopy(x),
+        x.clone() if hasattr(x, "clone") else copy.deepcopy(x),
+    ):
         np.testing.assert_array_equal(y.numpy(), x.numpy())
     deep = copy.deepcopy(x)
     deep.numpy()[0] = 9
@@ -275,7 +283,12 @@ def test_constructors():
     np.testing.assert_allclose(fastnn.arange(0.0, 1.0, 0.25).numpy(), np.arange(0, 1, 0.25))
     x = fastnn.full((2, 3), 7, dtype="int64")
     assert x.dtype == "int64" and (x.numpy() == 7).all()
-    for made in (fastnn.zeros_like(x), fastnn.ones_like(x), fastnn.full_like(x, 2), fastnn.empty_like(x)):
+    for made in (
+        fastnn.zeros_like(x),
+        fastnn.ones_like(x),
+        fastnn.full_like(x, 2),
+        fastnn.empty_like(x),
+    ):
         assert made.shape == x.shape and made.dtype == x.dtype
     assert fastnn.zeros((2,)).dtype == "float32", "the default dtype"
 
@@ -285,7 +298,13 @@ def test_constructors():
 
 def test_float32_with_float64_is_an_error_that_says_how_to_cast():
     x, y = fastnn.ones((2,)), fastnn.ones((2,), dtype="float64")
-    for f in (lambda: x + y, lambda: y * x, lambda: x / y, lambda: fastnn.maximum(x, y), lambda: x < y):
+    for f in (
+        lambda: x + y,
+        lambda: y * x,
+        lambda: x / y,
+        lambda: fastnn.maximum(x, y),
+        lambda: x < y,
+    ):
         with pytest.raises(TypeError, match="astype"):
             f()
     a = fastnn.ones((2, 2))
@@ -348,14 +367,23 @@ def test_assignment():
 def test_integer_and_boolean_arrays_gather():
     a = np.arange(12.0).reshape(4, 3)
     x = fastnn.tensor(a)
-    for index in ([2, 0], np.array([3, -1]), np.array([[0, 1], [2, 3]]), np.zeros(0, dtype="int64")):
-        np.testing.assert_array_equal(x[fastnn.tensor(index, dtype="int64")].numpy(), a[np.asarray(index, dtype=int)])
+    for index in (
+        [2, 0],
+        np.array([3, -1]),
+        np.array([[0, 1], [2, 3]]),
+        np.zeros(0, dtype="int64"),
+    ):
+        np.testing.assert_array_equal(
+            x[fastnn.tensor(index, dtype="int64")].numpy(), a[np.asarray(index, dtype=int)]
+        )
     for index in (a[:, 0] > 2, a > 5):
         np.testing.assert_array_equal(x[fastnn.tensor(index)].numpy(), a[index])
         np.testing.assert_array_equal(x[index].numpy(), a[index])
 
 
-@pytest.mark.parametrize("index", [4, -5, (0, 3), (0, 0, 0), "a", 1.5, [4], np.array([-5]), np.array([True, False])])
+@pytest.mark.parametrize(
+    "index", [4, -5, (0, 3), (0, 0, 0), "a", 1.5, [4], np.array([-5]), np.array([True, False])]
+)
 def test_indexing_outside(index):
     x = fastnn.zeros((4, 3))
     with pytest.raises((IndexError, TypeError, ValueError)):
