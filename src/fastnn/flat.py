@@ -14,7 +14,7 @@ from ._core import launch
 from ._core import ops as op
 from .tensor import Tensor, empty, zeros
 
-__all__ = ["Flat", "Run", "flatten", "runs"]
+__all__ = ["Flat", "Run", "adopt_gradient", "flatten", "gradients", "runs"]
 
 # Each tensor starts at a multiple of this, a cache line of float32; the elements between stay zero.
 ALIGN = 16
@@ -65,7 +65,9 @@ class Flat:
 
     def _holds(self, param: Tensor) -> bool:
         offset = self._places.get(id(param))
-        return offset is not None and param._pointer == self.data._pointer + offset * param.itemsize
+        if offset is None or param.code != self.data.code:
+            return False
+        return param.size == 0 or param._pointer == self.data._pointer + offset * param.itemsize
 
 
 class Run:
@@ -92,6 +94,10 @@ class Run:
     def view(self, flat_like: Tensor, param: Tensor) -> Tensor:
         """The part of a buffer laid out as ``data`` that belongs to a tensor, in its shape."""
         return _view(flat_like, param.shape, self.flat.offset(param) - self.offset)
+
+    def intact(self) -> bool:
+        """Whether the tensors still lie here."""
+        return self.flat._holds(self.params[0]) and self.flat._holds(self.params[-1])
 
     def state(self) -> Tensor:
         """A buffer of zeros laid out as ``data``."""
@@ -196,4 +202,23 @@ def runs(flats: Iterable[Flat], params: Iterable[Tensor]) -> list[Run]:
                 stretch = []
         if stretch:
             found.append(Run(flat, stretch))
+    return found
+
+
+def gradients(params: Iterable[Tensor]) -> list[Tensor]:
+    """The gradients that tensors have, those that lie side by side in flat memory as one."""
+    found: list[Tensor] = []
+    flat: dict[int, tuple[Flat, list[Tensor]]] = {}
+    seen: set[int] = set()
+    for p in params:
+        if p.grad is None or id(p) in seen:
+            continue
+        seen.add(id(p))
+        home = _homes.get(id(p))
+        if home is not None and p.grad is p._grad_view and home._holds(p):
+            flat.setdefault(id(home), (home, []))[1].append(p)
+        else:
+            found.append(p.grad)
+    for home, members in flat.values():
+        found.extend(run.grad for run in runs([home], members))
     return found
