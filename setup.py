@@ -22,13 +22,8 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-FLAGS = ["-std=gnu11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-wrapv"]
-FLAGS += ["-fvisibility=hidden", "-Wall", "-Wextra"]
-AVX2 = ["-mavx2", "-mfma", "-mf16c", "-mbmi2"]
-AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mfma", "-mf16c", "-mbmi2"]
-AVX512 += ["-mprefer-vector-width=512"]
-X86 = {"portable": [], "avx2": AVX2, "avx512": AVX512}
-ISAS = {"x86_64": X86, "amd64": X86, "aarch64": {"neon": []}, "arm64": {"neon": []}}
+sys.path.insert(0, str(Path(__file__).parent / "tools"))
+from flags import FLAGS, ISAS  # noqa: E402
 
 # A free-threaded Python has no limited API; there the wheel is for its own version alone.
 LIMITED = not sysconfig.get_config_var("Py_GIL_DISABLED")

@@ -3,12 +3,6 @@
 
 #include "../ops/op.h"
 
-/* A family that is listed but not linked in leaves its ops without functions. */
-#define WEAK(symbol) _Pragma(#symbol)
-#define FNN_FAMILY(family) WEAK(weak fnn_##family##_plan) WEAK(weak fnn_##family##_run)
-#include "../ops/families.def"
-#undef FNN_FAMILY
-
 typedef struct {
   fnn_op_info info;
   fnn_plan_fn plan;
@@ -73,8 +67,6 @@ fnn_status fnn_plan_call(const fnn_call *call, fnn_plan *plan, fnn_failure *why)
     if (a->dtype < 0 || a->dtype >= FNN_DTYPES)
       return fail(why, FNN_ERR_DTYPE, "an array has the unknown element type {seen}", a->dtype, FNN_DTYPES);
   }
-  if (!rows[call->op].plan)
-    return fail(why, FNN_ERR_VALUE, "op {seen} is of a family that was not linked in", call->op, 0);
   return rows[call->op].plan(call, plan, why);
 }
 

@@ -1,0 +1,121 @@
+"""Compile the C library alone with its tests in tests/c/, and run them.
+
+    python tools/c_tests.py            with this machine's compiler, on both teams
+    python tools/c_tests.py cross      for aarch64, run by qemu
+    python tools/c_tests.py sanitize   under Address-, UndefinedBehavior- and ThreadSanitizer
+
+The compiler is $CC, else gcc, else clang, else cc. Objects are in build/c/ and are made anew when a source is newer.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from flags import FLAGS, ISAS
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = [path for path in ROOT.joinpath("csrc").rglob("*") if path.is_file()]
+NEEDS_CROSS = """\
+make cross needs a compiler for aarch64 and an emulator; on Debian and Ubuntu:
+    apt-get install gcc-aarch64-linux-gnu qemu-user"""
+
+
+def compiler() -> list[str]:
+    """The command of the compiler, empty where there is none."""
+    names = [os.environ["CC"]] if os.environ.get("CC") else ["gcc", "clang", "cc"]
+    return next((shlex.split(name) for name in names if shutil.which(shlex.split(name)[0])), [])
+
+
+def build(variant: str, cc: list[str], machine: str, openmp: bool, extra: list[str]) -> Path:
+    """Compile the library and the tests; returns the folder with the programs."""
+    folder = ROOT / "build" / "c" / variant
+    folder.mkdir(parents=True, exist_ok=True)
+    isas = ISAS.get(machine, {"portable": []})
+    common = FLAGS + extra + [f"-DFNN_ISA_{name.upper()}=1" for name in isas]
+    if openmp:
+        extra = [*extra, "-fopenmp"]
+    team = "team_openmp.c" if openmp else "team_pthread.c"
+    jobs = [(ROOT / f"csrc/isa/{name}.c", common + flags) for name, flags in isas.items()]
+    for source in sorted(ROOT.glob("csrc/ops/*.c")) + sorted(ROOT.glob("csrc/runtime/*.c")):
+        if not source.name.startswith("team_") or source.name == team:
+            jobs.append((source, common + ["-fopenmp"] * (source.name == team)))
+    jobs += [(source, common) for source in sorted(ROOT.glob("tests/c/*.c"))]
+    newest = max(path.stat().st_mtime for path in SOURCES)
+
+    def compile_one(job: tuple[Path, list[str]]) -> Path:
+        source, flags = job
+        made = folder / f"{source.parent.name}_{source.stem}.o"
+        if not made.exists() or made.stat().st_mtime < max(newest, source.stat().st_mtime):
+            subprocess.run([*cc, *flags, "-c", str(source), "-o", str(made)], check=True)
+        return made
+
+    with ThreadPoolExecutor(2) as pool:
+        objects = list(pool.map(compile_one, jobs))
+    library = [str(made) for made in objects if not made.name.startswith("c_")]
+    for made in objects:
+        if made.name.startswith("c_"):
+            program = folder / made.stem.removeprefix("c_")
+            link = [*cc, str(made), *library, *extra, "-lpthread", "-lm", "-o", str(program)]
+            subprocess.run(link, check=True)
+    return folder
+
+
+def run(*command: object, **variables: str) -> None:
+    """Run a program that must succeed within five minutes."""
+    print("+", *command, flush=True)
+    environment = {**os.environ, **variables}
+    subprocess.run([str(part) for part in command], check=True, timeout=300, env=environment)
+
+
+def host() -> None:
+    """Both teams with the compiler of this machine."""
+    cc = compiler()
+    if not cc:
+        raise SystemExit("c_tests: no C compiler found; set CC")
+    for openmp in (True, False):
+        try:
+            name = "openmp" if openmp else "pthread"
+            folder = build(name, cc, platform.machine().lower(), openmp, [])
+        except subprocess.CalledProcessError:
+            if openmp and sys.platform == "darwin":
+                continue  # Apple's compiler has no OpenMP
+            raise
+        run(folder / "team")
+        run(folder / "kernels", "1" if openmp else "2", "2")
+
+
+def cross() -> None:
+    """aarch64 with gcc's cross compiler, under qemu's user mode."""
+    cc = shutil.which("aarch64-linux-gnu-gcc")
+    qemu = shutil.which("qemu-aarch64") or shutil.which("qemu-aarch64-static")
+    if not cc or not qemu:
+        missing = ["aarch64-linux-gnu-gcc"] * (not cc) + ["qemu-aarch64"] * (not qemu)
+        raise SystemExit(f"{NEEDS_CROSS}\nnot found: {', '.join(missing)}")
+    folder = build("aarch64", [cc], "aarch64", True, ["-Werror"])
+    root = "/usr/aarch64-linux-gnu"  # Debian's folder of the target's libraries
+    run(qemu, "-L", root, folder / "kernels")
+    run(qemu, "-L", root, folder / "team")
+
+
+def sanitize() -> None:
+    """Everything under ASan and UBSan; threads under TSan, which does not know OpenMP's."""
+    cc = compiler()
+    machine = platform.machine().lower()
+    strict = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1"]
+    folder = build("asan", cc, machine, False, strict)
+    run(folder / "kernels", "3", "2")
+    run(folder / "team", "nofork")
+    folder = build("tsan", cc, machine, False, ["-g", "-fsanitize=thread", "-O1"])
+    run(folder / "team", "nofork", TSAN_OPTIONS="halt_on_error=1")
+    run(folder / "kernels", "4", "1", TSAN_OPTIONS="halt_on_error=1")
+
+
+if __name__ == "__main__":
+    {"": host, "cross": cross, "sanitize": sanitize}[" ".join(sys.argv[1:])]()

@@ -1,0 +1,13 @@
+"""How the C library is compiled: the flags of every file, and those of each instruction set."""
+
+FLAGS = ["-std=gnu11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
+FLAGS += ["-fno-wrapv", "-fvisibility=hidden", "-Wall", "-Wextra"]
+
+AVX2 = ["-mavx2", "-mfma", "-mf16c", "-mbmi2"]
+AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mfma", "-mf16c", "-mbmi2"]
+AVX512 += ["-mprefer-vector-width=512"]
+X86 = {"portable": [], "avx2": AVX2, "avx512": AVX512}
+ARM = {"neon": []}
+
+# By the machine's name; another machine has the portable kernels alone.
+ISAS = {"x86_64": X86, "amd64": X86, "aarch64": ARM, "arm64": ARM}
