@@ -24,7 +24,13 @@ def keys(draw, shape, arrays=True):
     axis = 0
     while axis < len(shape) and draw(st.integers(0, 9)):
         n = shape[axis]
-        kind = draw(st.sampled_from(["slice", "int", "new", "array", "mask", "mask2"] if arrays else ["slice", "int", "new"]))
+        kind = draw(
+            st.sampled_from(
+                ["slice", "int", "new", "array", "mask", "mask2"]
+                if arrays
+                else ["slice", "int", "new"]
+            )
+        )
         if kind == "new":
             items.append(None)
             continue
@@ -44,8 +50,11 @@ def keys(draw, shape, arrays=True):
         else:
             items.append(draw(st.slices(n)))
         axis += 1
-    # numpy lets a mask of length 0 stand for an axis of any length; we do not, so keep masks in their place.
-    if not any(isinstance(item, np.ndarray) and item.size == 0 for item in items) and draw(st.booleans()):
+    # numpy lets a mask of length 0 stand for an axis of any length; we do not, so keep masks in
+    # their place.
+    if not any(isinstance(item, np.ndarray) and item.size == 0 for item in items) and draw(
+        st.booleans()
+    ):
         items.insert(draw(st.integers(0, len(items))), Ellipsis)
     return tuple(items)
 
@@ -127,7 +136,9 @@ def test_errors_say_where():
     x = Tensor(numbers(4, 3))
     with pytest.raises(IndexError, match="index 4 is out of range for axis 0 with length 4"):
         x[4]
-    with pytest.raises(IndexError, match="getitem: index 9 at position 2 is out of range for axis 1 with length 3"):
+    with pytest.raises(
+        IndexError, match="getitem: index 9 at position 2 is out of range for axis 1 with length 3"
+    ):
         x[:, [0, 1, 9]]
     with pytest.raises(IndexError, match="index -5 at position 1 is out of range for axis 0"):
         x[[0, -5], [0, 7]]
@@ -153,7 +164,9 @@ def test_take_of_any_dtype_and_strides(dtype, axis):
     a = numbers(3, 4, 5).astype(dtype)
     index = np.array([[0, -1], [2, 0]])
     for view in (a, np.asfortranarray(a), a[::-1], np.repeat(a, 2, 2)[..., ::2]):
-        np.testing.assert_array_equal(ops.take(Tensor(view), index, axis).numpy(), np.take(view, index, axis))
+        np.testing.assert_array_equal(
+            ops.take(Tensor(view), index, axis).numpy(), np.take(view, index, axis)
+        )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32", "uint8", "bool"])
@@ -167,7 +180,9 @@ def test_take_along_axis(dtype):
         np.testing.assert_array_equal(
             ops.take_along_axis(Tensor(a), index, axis).numpy(), np.take_along_axis(a, index, axis)
         )
-    np.testing.assert_array_equal(ops.gather(Tensor(a), 1, [[[3, 2]]]).numpy(), [[[a[0, 3, 0], a[0, 2, 1]]]])
+    np.testing.assert_array_equal(
+        ops.gather(Tensor(a), 1, [[[3, 2]]]).numpy(), [[[a[0, 3, 0], a[0, 2, 1]]]]
+    )
 
 
 def test_one_hot():
@@ -180,7 +195,9 @@ def test_masked_fill_and_nonzero():
     a = numbers(3, 4)
     mask = a > 0
     np.testing.assert_array_equal(ops.masked_fill(Tensor(a), mask, 7).numpy(), np.where(mask, 7, a))
-    np.testing.assert_array_equal(ops.masked_fill(Tensor(a), mask[0], 7).numpy(), np.where(mask[0], 7, a))
+    np.testing.assert_array_equal(
+        ops.masked_fill(Tensor(a), mask[0], 7).numpy(), np.where(mask[0], 7, a)
+    )
     for got, want in zip(ops.nonzero(Tensor(mask)), np.nonzero(mask), strict=True):
         np.testing.assert_array_equal(got.numpy(), want)
     x = Tensor(a.copy())
@@ -220,7 +237,8 @@ GRADIENTS = {
     "along": lambda x: ops.take_along_axis(x, np.arange(30).reshape(3, 5, 2) % 4, axis=1),
     "gather": lambda x: ops.gather(x, 1, np.arange(8).reshape(2, 4, 1) % 4),
     "masked_fill": lambda x: ops.masked_fill(x, np.arange(2) == 1, 3.0),
-    "scatter_add-x": lambda x: ops.scatter_add(x, 1, np.ones((2, 5, 2), int), Tensor(numbers(2, 5, 2))),
+    "scatter_add-x": lambda x: ops.scatter_add(x, 1, np.ones((2, 5, 2), int), Tensor(numbers(2, 5,
+    2))),
     "index_add-x": lambda x: ops.index_add(x, 1, [3, 3], Tensor(numbers(3, 2, 2))),
     "scatter_add-source": lambda x: ops.scatter_add(
         Tensor(numbers(3, 5, 2)), 1, np.arange(24).reshape(3, 4, 2) % 5, x
@@ -234,7 +252,9 @@ def test_gradients(name):
     assert gradcheck(GRADIENTS[name], [Tensor(numbers(3, 4, 2), requires_grad=True)])
 
 
-@pytest.mark.parametrize("name", [n for n in GRADIENTS if n not in ("masked_fill",) and "add" not in n])
+@pytest.mark.parametrize(
+    "name", [n for n in GRADIENTS if n not in ("masked_fill",) and "add" not in n]
+)
 def test_gradients_of_gradients(name):
     x = Tensor(numbers(3, 4, 2), requires_grad=True)
     y = GRADIENTS[name](x)
@@ -271,7 +291,9 @@ def test_embedding_writes_its_gradient_into_flat_memory():
     y = ops.embedding(table, [1, 1])
     y.backward(fastnn.ones((2, 3)))
     assert table.grad is table._grad_view
-    np.testing.assert_array_equal(table.grad.numpy(), np.array([0, 2, 0, 0, 0])[:, None] * np.ones(3))
+    np.testing.assert_array_equal(
+        table.grad.numpy(), np.array([0, 2, 0, 0, 0])[:, None] * np.ones(3)
+    )
     ops.embedding(table, [0]).backward(fastnn.ones((1, 3)))
     np.testing.assert_array_equal(table.grad.numpy()[:2], [[1] * 3, [2] * 3])
 

@@ -33,16 +33,21 @@ EQUAL = [
     ("CosineRestartsSchedule", "CosineAnnealingWarmRestarts", {"T_0": 7, "eta_min": 0.01}),
     ("CosineRestartsSchedule", "CosineAnnealingWarmRestarts", {"T_0": 4, "T_mult": 2}),
     ("OneCycleSchedule", "OneCycleLR", {"max_lr": 1.0, "total_steps": 41}),
-    ("OneCycleSchedule", "OneCycleLR", {"max_lr": 1.0, "total_steps": 41, "anneal_strategy": "linear", "three_phase": True}),
+    ("OneCycleSchedule", "OneCycleLR", {"max_lr": 1.0, "total_steps": 41, "anneal_strategy":
+    "linear", "three_phase": True}),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("ours", "theirs", "options"), EQUAL, ids=[e[0] + str(i) for i, e in enumerate(EQUAL)])
+@pytest.mark.parametrize(
+    ("ours", "theirs", "options"), EQUAL, ids=[e[0] + str(i) for i, e in enumerate(EQUAL)]
+)
 def test_rates_equal_torchs(ours, theirs, options):
     torch = pytest.importorskip("torch")
     mine = optimizer_of(momentum=0.9)
     params = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
-    other = torch.optim.SGD([{"params": params[:1]}, {"params": params[1:], "lr": 0.1}], lr=0.4, momentum=0.9)
+    other = torch.optim.SGD(
+        [{"params": params[:1]}, {"params": params[1:], "lr": 0.1}], lr=0.4, momentum=0.9
+    )
     got = rates(getattr(schedules, ours)(mine, **options), mine)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -68,7 +73,8 @@ def test_one_cycle_moves_the_momentum(name):
 
 @pytest.mark.parametrize("options", [
     {"patience": 2}, {"mode": "max", "patience": 1, "cooldown": 2, "min_lr": 0.01},
-    {"threshold": 0.05, "threshold_mode": "abs", "patience": 0}, {"threshold": 0.1, "patience": 1, "factor": 0.5},
+    {"threshold": 0.05, "threshold_mode": "abs", "patience": 0}, {"threshold": 0.1, "patience": 1,
+    "factor": 0.5},
 ])  # fmt: skip
 def test_plateau_equals_torchs(options):
     torch = pytest.importorskip("torch")
@@ -94,20 +100,33 @@ def test_sequential_and_chained_equal_torchs():
 
     mine, other = optimizer_of(), torchs()
     ours = schedules.SequentialSchedule(
-        mine, [schedules.LinearSchedule(mine, 0.1, 1.0, 5), schedules.CosineSchedule(mine, 20), schedules.ConstantSchedule(mine, 0.1, 9)],
-        [5, 25],
+        mine, [schedules.LinearSchedule(mine, 0.1, 1.0, 5), schedules.CosineSchedule(mine, 20),
+        schedules.ConstantSchedule(mine, 0.1, 9)], [5, 25],
     )  # fmt: skip
     got = rates(ours, mine)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         theirs = kinds.SequentialLR(
-            other, [kinds.LinearLR(other, 0.1, 1.0, 5), kinds.CosineAnnealingLR(other, 20), kinds.ConstantLR(other, 0.1, 9)],
-            [5, 25],
+            other, [kinds.LinearLR(other, 0.1, 1.0, 5), kinds.CosineAnnealingLR(other, 20),
+            kinds.ConstantLR(other, 0.1, 9)], [5, 25],
         )  # fmt: skip
         want = rates(theirs, other)
         mine2, other2 = optimizer_of(), torchs()
-        got += rates(schedules.ChainedSchedule([schedules.ConstantSchedule(mine2, 0.5, 4), schedules.ExponentialSchedule(mine2, 0.9)]), mine2)
-        want += rates(kinds.ChainedScheduler([kinds.ConstantLR(other2, 0.5, 4), kinds.ExponentialLR(other2, 0.9)]), other2)
+        got += rates(
+            schedules.ChainedSchedule(
+                [
+                    schedules.ConstantSchedule(mine2, 0.5, 4),
+                    schedules.ExponentialSchedule(mine2, 0.9),
+                ]
+            ),
+            mine2,
+        )
+        want += rates(
+            kinds.ChainedScheduler(
+                [kinds.ConstantLR(other2, 0.5, 4), kinds.ExponentialLR(other2, 0.9)]
+            ),
+            other2,
+        )
     for step, (a, b) in enumerate(zip(got, want, strict=True)):
         assert a == pytest.approx(b), step
 
@@ -115,7 +134,9 @@ def test_sequential_and_chained_equal_torchs():
 def test_warm_up():
     optimizer = optimizer_of(1.0)
     schedule = schedules.WarmupSchedule(optimizer, 4)
-    assert [r[0] for r in rates(schedule, optimizer, 6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
+    assert [r[0] for r in rates(schedule, optimizer, 6)] == pytest.approx(
+        [0.2, 0.4, 0.6, 0.8, 1.0, 1.0]
+    )
     optimizer = optimizer_of(1.0)
     schedule = schedules.LambdaSchedule(optimizer, lambda count: 1 / (1 + count))
     assert [r[0] for r in rates(schedule, optimizer, 3)] == pytest.approx([1, 1 / 2, 1 / 3])
@@ -146,7 +167,10 @@ def test_a_resumed_schedule_goes_on(name):
 
 def test_a_resumed_plateau_goes_on():
     one, two = optimizer_of(), optimizer_of()
-    first, second = schedules.PlateauSchedule(one, patience=2), schedules.PlateauSchedule(two, patience=2)
+    first, second = (
+        schedules.PlateauSchedule(one, patience=2),
+        schedules.PlateauSchedule(two, patience=2),
+    )
     for _ in range(6):
         first.step(1.0)
     second.load_state_dict(first.state_dict())
@@ -178,7 +202,9 @@ def test_bad_arguments():
     with pytest.raises(ValueError, match="milestones"):
         schedules.SequentialSchedule(optimizer, [schedules.ConstantSchedule(optimizer)], [3])
     with pytest.raises(ValueError, match="different optimizers"):
-        schedules.ChainedSchedule([schedules.ConstantSchedule(optimizer), schedules.ConstantSchedule(optimizer_of())])
+        schedules.ChainedSchedule(
+            [schedules.ConstantSchedule(optimizer), schedules.ConstantSchedule(optimizer_of())]
+        )
     with pytest.raises(TypeError, match="metric"):
         schedules.PlateauSchedule(optimizer).step()
     with pytest.raises(TypeError, match="PlateauSchedule"):

@@ -35,7 +35,9 @@ def test_reshape_of_any_view_equals_numpys(data):
     factors = data.draw(st.lists(st.sampled_from([1, 1, 2, 2, 3]), min_size=0, max_size=5))
     base = numbers(*[n * 2 for n in factors])
     order = data.draw(st.permutations(range(len(factors))))
-    steps = data.draw(st.lists(st.sampled_from([1, 2, -1, -2]), min_size=len(factors), max_size=len(factors)))
+    steps = data.draw(
+        st.lists(st.sampled_from([1, 2, -1, -2]), min_size=len(factors), max_size=len(factors))
+    )
     view = base[tuple(slice(None, None, s) for s in steps)].transpose(order)
     total = view.size
     shape = []
@@ -93,13 +95,17 @@ def test_orders_of_axes():
 
 def test_errors_name_the_axis():
     x = fastnn.zeros((2, 3))
-    with pytest.raises(ValueError, match="permute: axis 2 is out of range for a tensor with 2 axes"):
+    with pytest.raises(
+        ValueError, match="permute: axis 2 is out of range for a tensor with 2 axes"
+    ):
         x.permute(0, 2)
     with pytest.raises(ValueError, match="permute: an axis comes twice"):
         x.permute(0, 0)
     with pytest.raises(ValueError, match="squeeze: axis 1 of .* has length 3"):
         x.squeeze(1)
-    with pytest.raises(ValueError, match=r"broadcast_to: .*\(2, 3\) does not broadcast to \(3, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"broadcast_to: .*\(2, 3\) does not broadcast to \(3, 2\)"
+    ):
         x.broadcast_to((3, 2))
     with pytest.raises(TypeError, match="concat: tensor 1 is float64"):
         ops.concat([x, fastnn.zeros((2, 3), "float64")])
@@ -123,11 +129,15 @@ def test_errors_name_the_axis():
 def test_joining_any_dtype(dtype):
     a, b = numbers(2, 3, 4).astype(dtype), numbers(2, 1, 4).astype(dtype)
     for x, y in zip(layouts(a), layouts(b), strict=True):
-        np.testing.assert_array_equal(ops.concat([x, y, x], axis=1).numpy(), np.concatenate([a, b, a], 1))
+        np.testing.assert_array_equal(
+            ops.concat([x, y, x], axis=1).numpy(), np.concatenate([a, b, a], 1)
+        )
         np.testing.assert_array_equal(ops.stack([x, x], axis=-1).numpy(), np.stack([a, a], -1))
         np.testing.assert_array_equal(ops.tile(x, (2, 1, 3)).numpy(), np.tile(a, (2, 1, 3)))
         np.testing.assert_array_equal(ops.repeat(x, 3, axis=1).numpy(), np.repeat(a, 3, 1))
-        np.testing.assert_array_equal(ops.repeat(x, [0, 2, 1], axis=1).numpy(), np.repeat(a, [0, 2, 1], 1))
+        np.testing.assert_array_equal(
+            ops.repeat(x, [0, 2, 1], axis=1).numpy(), np.repeat(a, [0, 2, 1], 1)
+        )
         widths = ((1, 2), (0, 1), (3, 0))
         np.testing.assert_array_equal(
             ops.pad(x, widths, value=1).numpy(), np.pad(a, widths, constant_values=1)

@@ -1,7 +1,7 @@
 """Flat memory for parameters: many tensors in one buffer, their gradients side by side in another.
 
-An optimizer step, a gradient's norm, an average of the weights or a checkpoint is then one pass over flat
-memory. The tensors stay the objects that they were; only where their values lie changes.
+An optimizer step, a gradient's norm, an average of the weights or a checkpoint is then one pass
+over flat memory. The tensors stay the objects that they were; only where their values lie changes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ __all__ = ["Flat", "Run", "adopt_gradient", "flatten", "gradients", "runs"]
 # Each tensor starts at a multiple of this, a cache line of float32; the elements between stay zero.
 ALIGN = 16
 
-# Which buffer a tensor lies in, by id. A Flat keeps its tensors alive, so an id here is never stale.
+# Which buffer a tensor lies in, by id. A Flat keeps its tensors alive, so an id here is never
+# stale.
 _homes: WeakValueDictionary[int, Flat] = WeakValueDictionary()
 
 
@@ -130,10 +131,10 @@ def adopt_gradient(param: Tensor) -> None:
 def flatten(params: Iterable[Tensor]) -> tuple[Flat, ...]:
     """Put tensors into flat memory, one buffer an element type.
 
-    The tensor objects stay the same, and so do their values; their memory becomes part of a buffer. Those
-    that lie in one already stay there, so that calling this again returns the same buffers. ``backward``
-    writes gradients into the buffer too. The buffers live as long as what is returned (or the tensors'
-    memory) is kept.
+    The tensor objects stay the same, and so do their values; their memory becomes part of a buffer.
+    Those that lie in one already stay there, so that calling this again returns the same buffers.
+    ``backward`` writes gradients into the buffer too. The buffers live as long as what is returned
+    (or the tensors' memory) is kept.
 
     Parameters
     ----------

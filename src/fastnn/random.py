@@ -56,7 +56,8 @@ def uniform(
     dtype: Any = "float32",
     generator: Generator | None = None,
 ) -> Tensor:
-    """Numbers uniform in [low, high), in steps of (high - low) / 2**24 (float32) or 2**52 (float64).
+    """Numbers uniform in [low, high), in steps of (high - low) / 2**24 (float32) or 2**52
+    (float64).
 
     Raises
     ------

@@ -1,5 +1,6 @@
-"""Noise on activations: dropout, alpha dropout, Gaussian noise. What was dropped is not stored: the gradient
-makes the same random numbers again from the same key."""
+"""Noise on activations: dropout, alpha dropout, Gaussian noise. What was dropped is not stored: the
+gradient makes the same random numbers again from the same key.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +74,7 @@ def dropout(
         return x
     if noise_shape is not None and tuple(noise_shape) != x.shape:
         mask = ones(tuple(noise_shape), x.dtype)
-        return x * dropout(mask, p, generator=generator)  # type: ignore[no-any-return]
+        return x * dropout(mask, p, generator=generator)
     scale = 0.0 if p == 1 else 1 / (1 - p)
     return _apply(x, key_for(x.size, generator), float(p), scale, 0.0, 0.0)
 
@@ -100,7 +101,9 @@ def alpha_dropout(
         return _apply(x, key_for(x.size, generator), 1.0, 0.0, 0.0, 0.0)
     scale = 1 / math.sqrt((1 - p) * (1 + p * _SELU_FLOOR**2))
     shift = -scale * p * _SELU_FLOOR
-    return _apply(x, key_for(x.size, generator), float(p), scale, shift, scale * _SELU_FLOOR + shift)
+    return _apply(
+        x, key_for(x.size, generator), float(p), scale, shift, scale * _SELU_FLOOR + shift
+    )
 
 
 def gaussian_noise(
@@ -114,4 +117,4 @@ def gaussian_noise(
         return x
     noise = empty_like(x)
     launch(op.normal, (key_for(x.size, generator), noise), (0.0, float(std)))
-    return x + noise  # type: ignore[no-any-return]
+    return x + noise

@@ -1,4 +1,6 @@
-"""Functions that move elements by index arrays: embedding, one_hot, take_along_axis, scatter_add."""
+"""Functions that move elements by index arrays: embedding, one_hot, take_along_axis,
+scatter_add.
+"""
 
 from __future__ import annotations
 
@@ -74,8 +76,8 @@ def embedding(weight: Tensor, indices: Any, padding_idx: int | None = None) -> T
     y = empty((*index.shape, width), weight.dtype)
     table = weight._as_view((1, n, width), (0, *weight.strides))
     _launch_index(
-        op.gather, (table, flat, y._as_view((1, flat.size, width), _row_major((1, flat.size, width)))), (),
-        flat, n, "embedding", 0,
+        op.gather, (table, flat, y._as_view((1, flat.size, width), _row_major((1, flat.size,
+        width)))), (), flat, n, "embedding", 0,
     )  # fmt: skip
     return record(y, "embedding", _embedding_backward, (weight,), (flat, weight.shape, skip))
 
@@ -170,7 +172,10 @@ def take_along_axis(x: Tensor, indices: Any, axis: int) -> Tensor:
     at = normal_axis(axis, x.ndim, "take_along_axis")
     index = index_tensor(indices, "take_along_axis")
     if index.ndim != x.ndim:
-        raise ValueError(f"take_along_axis: indices have shape {index.shape} but x {x.shape}; as many axes are needed")
+        raise ValueError(
+            f"take_along_axis: indices have shape {index.shape} but x {x.shape}; as many axes "
+            "are needed"
+        )
     shape = np.broadcast_shapes(
         (*x.shape[:at], 1, *x.shape[at + 1 :]), (*index.shape[:at], 1, *index.shape[at + 1 :])
     )
@@ -181,7 +186,9 @@ def take_along_axis(x: Tensor, indices: Any, axis: int) -> Tensor:
 
 
 def gather(x: Tensor, axis: int, indices: Any) -> Tensor:
-    """PyTorch's gather: as `take_along_axis`, but other axes of ``indices`` may be shorter than x's."""
+    """PyTorch's gather: as `take_along_axis`, but other axes of ``indices`` may be shorter than
+    x's.
+    """
     at = normal_axis(axis, x.ndim, "gather")
     index = index_tensor(indices, "gather")
     return take_along_axis(_cropped(x, index, at, "gather"), index, at)
@@ -193,10 +200,14 @@ def _cropped(x: Tensor, index: Tensor, axis: int, name: str) -> Tensor:
         n <= m for d, (n, m) in enumerate(zip(index.shape, x.shape, strict=True)) if d != axis
     )
     if not fits:
-        raise ValueError(f"{name}: indices of shape {index.shape} do not fit {x.shape} along axis {axis}")
+        raise ValueError(
+            f"{name}: indices of shape {index.shape} do not fit {x.shape} along axis {axis}"
+        )
     if all(n == m for d, (n, m) in enumerate(zip(index.shape, x.shape, strict=True)) if d != axis):
         return x
-    return getitem(x, tuple([slice(None) if d == axis else slice(n) for d, n in enumerate(index.shape)]))
+    return getitem(
+        x, tuple([slice(None) if d == axis else slice(n) for d, n in enumerate(index.shape)])
+    )
 
 
 def _scatter_backward(node: Node, dy: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -205,7 +216,8 @@ def _scatter_backward(node: Node, dy: Tensor) -> tuple[Tensor | None, Tensor | N
 
 
 def scatter_add(x: Tensor, axis: int, indices: Any, source: Tensor) -> Tensor:
-    """A copy of x with ``source[i, j, k]`` added at ``[i, indices[i, j, k], k]`` for axis 1, and likewise.
+    """A copy of x with ``source[i, j, k]`` added at ``[i, indices[i, j, k], k]`` for axis 1, and
+    likewise.
 
     Contributions to one place are added in the order of ``source``, at any thread count.
 
@@ -218,16 +230,20 @@ def scatter_add(x: Tensor, axis: int, indices: Any, source: Tensor) -> Tensor:
     index = index_tensor(indices, "scatter_add")
     if source.shape != index.shape or source.code != x.code:
         raise ValueError(
-            f"scatter_add: source is {source.shape} {source.dtype}; indices are {index.shape} and x is {x.dtype}"
+            f"scatter_add: source is {source.shape} {source.dtype}; indices are {index.shape} "
+            f"and x is {x.dtype}"
         )
     _cropped(x.detach(), index, at, "scatter_add")
     y = clone(x.detach())
-    inside = basic_view(y, [slice(None) if d == at else slice(n) for d, n in enumerate(index.shape)])
+    inside = basic_view(
+        y, [slice(None) if d == at else slice(n) for d, n in enumerate(index.shape)]
+    )
     rows = contiguous(inside)
     target = _as_rows(rows, at)
     flat = _as_rows(index, at)
     _launch_index(
-        op.scatter_add_along, (target, flat, _as_rows(source.detach(), at), target), (), flat, x.shape[at],
+        op.scatter_add_along, (target, flat, _as_rows(source.detach(), at), target), (), flat,
+        x.shape[at],
         "scatter_add", at,
     )  # fmt: skip
     if rows is not inside and rows.size:
@@ -237,7 +253,9 @@ def scatter_add(x: Tensor, axis: int, indices: Any, source: Tensor) -> Tensor:
 
 def _index_add_backward(node: Node, dy: Tensor) -> tuple[Tensor | None, Tensor | None]:
     axis, index = node.saved
-    rows = reshape(_gather(_as_rows(dy, axis), index, "take", axis), _with(dy.shape, axis, index.size))
+    rows = reshape(
+        _gather(_as_rows(dy, axis), index, "take", axis), _with(dy.shape, axis, index.size)
+    )
     return dy if node.needs(0) else None, rows if node.needs(1) else None
 
 
@@ -258,13 +276,16 @@ def index_add(x: Tensor, axis: int, indices: Any, source: Tensor) -> Tensor:
     index = reshape(index_tensor(indices, "index_add"), -1)
     if source.shape != _with(x.shape, at, index.size) or source.code != x.code:
         raise ValueError(
-            f"index_add: source is {source.shape} {source.dtype}; {index.size} indices along axis {at} of "
+            f"index_add: source is {source.shape} {source.dtype}; {index.size} indices along "
+            f"axis {at} of "
             f"{x.shape} {x.dtype} take {_with(x.shape, at, index.size)}"
         )
     y = clone(x.detach())
     target = _as_rows(y, at)
     values = _as_rows(source.detach(), at)
-    _launch_index(op.scatter_add, (target, index, values, target), (-1,), index, x.shape[at], "index_add", at)
+    _launch_index(
+        op.scatter_add, (target, index, values, target), (-1,), index, x.shape[at], "index_add", at
+    )
     return record(y, "index_add", _index_add_backward, (x, source), (at, index))
 
 

@@ -1,8 +1,9 @@
 """Where random numbers come from: a seed and a counter.
 
-A `Generator` hands out keys {seed, counter}, and every random op is a pure function of a key (Philox4x32-10,
-csrc/kernels/random.h). The same seed therefore gives the same bits on every CPU and at any thread count. The
-state is a tensor, so that a recorded step draws new numbers each time it is replayed.
+A `Generator` hands out keys {seed, counter}, and every random op is a pure function of a key
+(Philox4x32-10, csrc/kernels/random.h). The same seed therefore gives the same bits on every CPU and
+at any thread count. The state is a tensor, so that a recorded step draws new numbers each time it
+is replayed.
 """
 
 from __future__ import annotations

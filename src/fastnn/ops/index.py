@@ -1,5 +1,7 @@
-"""Indexing: numpy's ``x[...]`` as views where strides can say it and by gathering where not; and the named
-functions for it. Gathers and their gradients, scatter-adds, have the same bits at any thread count."""
+"""Indexing: numpy's ``x[...]`` as views where strides can say it and by gathering where not; and
+the named functions for it. Gathers and their gradients, scatter-adds, have the same bits at any
+thread count.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,10 @@ def _geometry(
                 offset += start * stride
         else:
             if not -n <= item < n:
-                raise IndexError(f"index {item} is out of range for axis {axis} with length {n} (shape {tuple(shape)})")
+                raise IndexError(
+                    f"index {item} is out of range for axis {axis} with length {n} (shape "
+                    f"{tuple(shape)})"
+                )
             offset += (item + n if item < 0 else item) * stride
         axis += 1
     if 0 in lengths:
@@ -96,8 +101,10 @@ def index_tensor(index: Any, name: str) -> Tensor:
 
 
 def _parse(key: Any, x: Tensor) -> tuple[list[Any], bool]:
-    """The items of a key, one for each axis and each None: basic ones, or int64 tensors. And whether the
-    axes that tensors give go to the front of the result, which numpy does where something stands between."""
+    """The items of a key, one for each axis and each None: basic ones, or int64 tensors. And
+    whether the axes that tensors give go to the front of the result, which numpy does where
+    something stands between.
+    """
     given = list(key) if isinstance(key, tuple) else [key]
     items: list[Any] = []
     masks: list[tuple[int, tuple[int, ...]]] = []
@@ -124,7 +131,9 @@ def _parse(key: Any, x: Tensor) -> tuple[list[Any], bool]:
             items.extend(parts)
             taken += len(parts)
     if taken > x.ndim:
-        raise IndexError(f"too many indices: {taken} for a tensor with {x.ndim} axes (shape {x.shape})")
+        raise IndexError(
+            f"too many indices: {taken} for a tensor with {x.ndim} axes (shape {x.shape})"
+        )
     advanced = [i for i, item in enumerate(items) if isinstance(item, (int, Tensor))]
     apart = bool(advanced) and advanced[-1] - advanced[0] + 1 != len(advanced)
     rest = [slice(None)] * (x.ndim - taken)
@@ -135,7 +144,8 @@ def _parse(key: Any, x: Tensor) -> tuple[list[Any], bool]:
         axis = sum(1 for item in items[:place] if item is not None)
         if shape != x.shape[axis : axis + len(shape)]:
             raise IndexError(
-                f"a mask of shape {shape} does not fit axis {axis} and on of a tensor of shape {x.shape}"
+                f"a mask of shape {shape} does not fit axis {axis} and on of a tensor of shape "
+                f"{x.shape}"
             )
     return items, apart
 
@@ -149,10 +159,13 @@ def _array_items(item: Any) -> list[Tensor]:
     if not isinstance(item, Tensor):
         if not isinstance(item, (np.ndarray, list, tuple, range)):
             raise TypeError(
-                f"an index is made of integers, slices, None, '...' and arrays, not {type(item).__name__}"
+                f"an index is made of integers, slices, None, '...' and arrays, not "
+                f"{type(item).__name__}"
             )
         array = np.asarray(item)
-        item = Tensor(array.astype(np.int64) if array.size == 0 and array.dtype.kind == "f" else array)
+        item = Tensor(
+            array.astype(np.int64) if array.size == 0 and array.dtype.kind == "f" else array
+        )
     if item.dtype is not bool_:
         return [index_tensor(item, "getitem")]
     if item.ndim == 0:
@@ -161,13 +174,14 @@ def _array_items(item: Any) -> list[Tensor]:
 
 
 def getitem(x: Tensor, key: Any) -> Tensor:
-    """``x[key]`` with numpy's rules: integers, slices with any step, None and Ellipsis give a view; integer
-    arrays and masks gather a copy. Gradients flow back to the elements taken.
+    """``x[key]`` with numpy's rules: integers, slices with any step, None and Ellipsis give a view;
+    integer arrays and masks gather a copy. Gradients flow back to the elements taken.
 
     Raises
     ------
     IndexError
-        For an index out of range (naming its position), too many indices, or a mask that does not fit.
+        For an index out of range (naming its position), too many indices, or a mask that does not
+        fit.
 
     Examples
     --------
@@ -222,7 +236,13 @@ def _ravel(arrays: list[Tensor], lengths: Sequence[int], axes: Sequence[int]) ->
 
 
 def _launch_index(
-    number: int, arrays: tuple[Any, ...], scalars: tuple[Any, ...], index: Tensor, n: int, name: str, axis: int
+    number: int,
+    arrays: tuple[Any, ...],
+    scalars: tuple[Any, ...],
+    index: Tensor,
+    n: int,
+    name: str,
+    axis: int,
 ) -> None:
     """launch, with an error that says which index is out of range."""
     try:
@@ -235,7 +255,8 @@ def _launch_index(
         at = tuple(int(i) for i in bad[0])
         where = at[0] if len(at) == 1 else at
         raise IndexError(
-            f"{name}: index {values[at]} at position {where} is out of range for axis {axis} with length {n}"
+            f"{name}: index {values[at]} at position {where} is out of range for axis {axis} "
+            f"with length {n}"
         ) from None
 
 
@@ -260,7 +281,9 @@ def _scatter_add_backward(node: Node, dy: Tensor) -> tuple[Tensor]:
 
 
 def _scatter_add(x: Tensor, index: Tensor, n: int, skip: int = -1) -> Tensor:
-    """Zeros (outer, n, inner) plus x (outer, len(index), inner) at the indices, but those equal to skip."""
+    """Zeros (outer, n, inner) plus x (outer, len(index), inner) at the indices, but those equal to
+    skip.
+    """
     y = zeros((x.shape[0], n, x.shape[2]), x.dtype)
     launch(op.scatter_add, (y, index, x, y), (skip,))
     keep = None
@@ -301,7 +324,8 @@ def take(x: Tensor, indices: Any, axis: int = 0) -> Tensor:
 
 
 def setitem(x: Tensor, key: Any, value: Any) -> None:
-    """``x[key] = value``: value is broadcast and converted to x's dtype. Not recorded for gradients.
+    """``x[key] = value``: value is broadcast and converted to x's dtype. Not recorded for
+    gradients.
 
     Raises
     ------
@@ -317,7 +341,12 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
             [0., 0.]])
     """
     _writable(x, "setitem")
-    if isinstance(key, Tensor) and key.dtype is bool_ and key.shape == x.shape and np.ndim(value) == 0:
+    if (
+        isinstance(key, Tensor)
+        and key.dtype is bool_
+        and key.shape == x.shape
+        and np.ndim(value) == 0
+    ):
         if x.size:
             fill = astype(value if isinstance(value, Tensor) else Tensor(value), x.dtype)
             launch(op.where, (key, fill._as_view(x.shape, (0,) * x.ndim), x, x))
@@ -328,13 +357,17 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
         copy_(x._as_view(*_geometry(x.shape, x.strides, items)), value)
     elif not (len(arrays) == 1 and not apart and _scatter(x, items, arrays[0], value)):
         given = key if isinstance(key, tuple) else (key,)
-        plain = [np.asarray(item) if isinstance(item, (Tensor, list, range)) else item for item in given]
+        plain = [
+            np.asarray(item) if isinstance(item, (Tensor, list, range)) else item for item in given
+        ]
         x.numpy()[tuple(plain)] = np.asarray(value)
         x._wrote()
 
 
 def _scatter(x: Tensor, items: list[Any], at: int, value: Any) -> bool:
-    """x[items] = value with one array of indices, at items[at], where x's strides have room for it."""
+    """x[items] = value with one array of indices, at items[at], where x's strides have room for
+    it.
+    """
     y = x._as_view(*_geometry(x.shape, x.strides, [*items[:at], slice(None), *items[at + 1 :]]))
     axis = sum(1 for item in items[:at] if not isinstance(item, int))
     before, n, after = y.shape[:axis], y.shape[axis], y.shape[axis + 1 :]
@@ -344,7 +377,9 @@ def _scatter(x: Tensor, items: list[Any], at: int, value: Any) -> bool:
         return False
     index = items[at]
     values = astype((value if isinstance(value, Tensor) else Tensor(value)).detach(), x.dtype)
-    values = reshape(broadcast_to(values, (*before, *index.shape, *after)), (rows[0], index.size, rows[2]))
+    values = reshape(
+        broadcast_to(values, (*before, *index.shape, *after)), (rows[0], index.size, rows[2])
+    )
     if values._shares_memory_with(x):
         values = contiguous(values * 1)
     y = y._as_view(rows, strides)

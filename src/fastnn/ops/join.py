@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node, Part, is_grad_enabled, record, record_parts
+from ..autograd import Node, is_grad_enabled, record, record_parts
 from ..tensor import Tensor, empty, zeros
 from .index import basic_view, getitem, take
 from .shape import copy_into, expand_dims, normal_axis
@@ -63,7 +63,8 @@ def concat(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
             n != m for d, (n, m) in enumerate(zip(x.shape, shape, strict=True)) if d != at
         ):
             raise ValueError(
-                f"concat: tensor {i} has shape {x.shape}, tensor 0 {first.shape}; they may differ only in axis {at}"
+                f"concat: tensor {i} has shape {x.shape}, tensor 0 {first.shape}; they may "
+                f"differ only in axis {at}"
             )
     lengths = [x.shape[at] for x in xs]
     shape[at] = sum(lengths)
@@ -151,17 +152,23 @@ def split(x: Tensor, sections: Any, axis: int = 0) -> list[Tensor]:
     length = x.shape[at]
     if isinstance(sections, int):
         if sections < 1 or length % sections:
-            raise ValueError(f"split: axis {at} of length {length} does not divide into {sections} equal parts")
+            raise ValueError(
+                f"split: axis {at} of length {length} does not divide into {sections} equal parts"
+            )
         lengths = [length // sections] * sections
     else:
         lengths = [int(n) for n in sections]
         if sum(lengths) != length or any(n < 0 for n in lengths):
-            raise ValueError(f"split: lengths {lengths} do not add up to axis {at} of length {length}")
+            raise ValueError(
+                f"split: lengths {lengths} do not add up to axis {at} of length {length}"
+            )
     return _pieces(x, at, lengths)
 
 
 def chunk(x: Tensor, chunks: int, axis: int = 0) -> list[Tensor]:
-    """Views of x cut along an axis into at most ``chunks`` parts of one length, the last perhaps shorter."""
+    """Views of x cut along an axis into at most ``chunks`` parts of one length, the last perhaps
+    shorter.
+    """
     at = normal_axis(axis, x.ndim, "chunk")
     if chunks < 1:
         raise ValueError(f"chunk: the number of parts must be at least 1, got {chunks}")
@@ -174,17 +181,25 @@ def chunk(x: Tensor, chunks: int, axis: int = 0) -> list[Tensor]:
 def _pieces(x: Tensor, axis: int, lengths: list[int]) -> list[Tensor]:
     begins = [sum(lengths[:i]) for i in range(len(lengths))]
     views = [
-        basic_view(x, _along(x.ndim, axis, slice(b, b + n))) for b, n in zip(begins, lengths, strict=True)
+        basic_view(x, _along(x.ndim, axis, slice(b, b + n)))
+        for b, n in zip(begins, lengths, strict=True)
     ]
     if not (is_grad_enabled() and x._requires_grad):
         return views
-    # One node for the whole, so that its gradient is put together once rather than added up from parts.
+    # One node for the whole, so that its gradient is put together once rather than added up from
+    # parts.
     return record_parts(views, "split", _split_backward, (x,), (axis, x.shape, lengths, x.dtype))
 
 
 # --- pad ---
 
-_MODES = {"edge": "edge", "replicate": "edge", "reflect": "reflect", "wrap": "wrap", "circular": "wrap"}
+_MODES = {
+    "edge": "edge",
+    "replicate": "edge",
+    "reflect": "reflect",
+    "wrap": "wrap",
+    "circular": "wrap",
+}
 
 
 def _pad_backward(node: Node, dy: Tensor) -> tuple[Tensor]:
@@ -214,14 +229,18 @@ def pad(x: Tensor, widths: Any, mode: str = "constant", value: float = 0) -> Ten
     pairs = _pairs(widths, x.ndim)
     if mode != "constant":
         if mode not in _MODES:
-            raise ValueError(f"pad: mode {mode!r} is none of 'constant', {', '.join(map(repr, _MODES))}")
+            raise ValueError(
+                f"pad: mode {mode!r} is none of 'constant', {', '.join(map(repr, _MODES))}"
+            )
         for axis, (before, after) in enumerate(pairs):
             if before or after:
                 x = take(x, Tensor(_sources(x.shape, axis, before, after, _MODES[mode])), axis)
         return x
     shape = tuple([n + before + after for n, (before, after) in zip(x.shape, pairs, strict=True)])
     y = empty(shape, x.dtype)
-    inner = tuple([slice(before, before + n) for n, (before, _) in zip(x.shape, pairs, strict=True)])
+    inner = tuple(
+        [slice(before, before + n) for n, (before, _) in zip(x.shape, pairs, strict=True)]
+    )
     fill = Tensor(value, x.dtype)
     for axis, (before, after) in enumerate(pairs):
         ends = [slice(0, before)] * bool(before) + [slice(shape[axis] - after, None)] * bool(after)
@@ -236,22 +255,25 @@ def pad(x: Tensor, widths: Any, mode: str = "constant", value: float = 0) -> Ten
 def _pairs(widths: Any, ndim: int) -> list[tuple[int, int]]:
     try:
         given = np.asarray(widths)
-        if given.dtype.kind not in "iu" and given.size or given.ndim > 2:
+        if (given.dtype.kind not in "iu" and given.size) or given.ndim > 2:
             raise ValueError
         pairs = [(int(a), int(b)) for a, b in np.broadcast_to(given, (ndim, 2))]
     except ValueError:
         raise ValueError(
-            f"pad: widths {widths!r} are neither an integer, a pair, nor one pair of integers for each of {ndim} axes"
+            f"pad: widths {widths!r} are neither an integer, a pair, nor one pair of integers "
+            f"for each of {ndim} axes"
         ) from None
     if any(n < 0 for pair in pairs for n in pair):
-        raise ValueError(f"pad: widths must not be negative, got {widths!r}; slice to make x smaller")
+        raise ValueError(
+            f"pad: widths must not be negative, got {widths!r}; slice to make x smaller"
+        )
     return pairs
 
 
 def _sources(shape: Sequence[int], axis: int, before: int, after: int, mode: str) -> np.ndarray:
     """Which element of the axis each padded place takes."""
     n = shape[axis]
-    if n == 0 or mode == "reflect" and max(before, after) >= n:
+    if n == 0 or (mode == "reflect" and max(before, after) >= n):
         raise ValueError(
             f"pad: axis {axis} of length {n} is too short to {mode} by ({before}, {after})"
         )

@@ -1,4 +1,6 @@
-"""Functions that change shapes: views of the same memory where strides can say it, copies where they cannot."""
+"""Functions that change shapes: views of the same memory where strides can say it, copies where
+they cannot.
+"""
 
 from __future__ import annotations
 
@@ -54,8 +56,12 @@ def normal_shape(shape: Sequence[Any], name: str) -> tuple[int, ...]:
 # --- reshape ---
 
 
-def _strides_after(shape: Sequence[int], strides: Sequence[int], new: Sequence[int]) -> list[int] | None:
-    """The strides with which the same memory has another shape of as many elements, None if there are none."""
+def _strides_after(
+    shape: Sequence[int], strides: Sequence[int], new: Sequence[int]
+) -> list[int] | None:
+    """The strides with which the same memory has another shape of as many elements, None if there
+    are none.
+    """
     old = [(n, s) for n, s in zip(shape, strides, strict=True) if n != 1]
     result: list[int] = []
     i = 0  # old axes used
@@ -100,7 +106,8 @@ def _reshape_backward(node: Node, dy: Tensor) -> tuple[Tensor]:
 
 
 def reshape(x: Tensor, *shape: Any) -> Tensor:
-    """x with another shape and the same elements in row-major order; a view where its strides allow one.
+    """x with another shape and the same elements in row-major order; a view where its strides allow
+    one.
 
     Parameters
     ----------
@@ -148,7 +155,10 @@ def flatten(x: Tensor, start_axis: int = 0, end_axis: int = -1) -> Tensor:
     """
     if x.ndim == 0:
         return reshape(x, 1)
-    first, last = normal_axis(start_axis, x.ndim, "flatten"), normal_axis(end_axis, x.ndim, "flatten")
+    first, last = (
+        normal_axis(start_axis, x.ndim, "flatten"),
+        normal_axis(end_axis, x.ndim, "flatten"),
+    )
     if first > last:
         raise ValueError(f"flatten: start_axis {start_axis} comes after end_axis {end_axis}")
     shape = x.shape
@@ -212,7 +222,8 @@ def permute(x: Tensor, *axes: Any) -> Tensor:
 
 
 def transpose(x: Tensor, *axes: Any) -> Tensor:
-    """x with its axes reversed; with two axes given, those exchanged; with all of them, in that order.
+    """x with its axes reversed; with two axes given, those exchanged; with all of them, in that
+    order.
 
     Examples
     --------
@@ -280,7 +291,7 @@ def repeat(x: Tensor, repeats: Any, axis: int | None = None) -> Tensor:
         return repeat(flatten(x), repeats, 0)
     at = normal_axis(axis, x.ndim, "repeat")
     counts = np.asarray(as_tensor(repeats).numpy())
-    if counts.dtype.kind not in "iu" or counts.size and counts.min() < 0:
+    if counts.dtype.kind not in "iu" or (counts.size and counts.min() < 0):
         raise ValueError("repeat: repetitions must be integers and not negative")
     shape = x.shape
     if counts.ndim == 0:

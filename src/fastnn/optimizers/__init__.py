@@ -1,4 +1,5 @@
-"""Optimizers, gradient clipping and averaging of weights, with PyTorch's names, defaults and formulas.
+"""Optimizers, gradient clipping and averaging of weights, with PyTorch's names, defaults and
+formulas.
 
 >>> from fastnn import Tensor, optimizers
 >>> w = Tensor([3.0, -2.0], requires_grad=True)
@@ -13,9 +14,10 @@ True
 
 from .adam import Adam, AdamW, Lion, NAdam
 from .average import EMA
-from .base import Optimizer, ParamGroup
+from .base import Optimizer
 from .clipping import clip_grad_norm_, clip_grad_value_
 from .descent import SGD, Adagrad, RMSprop
+from .group import ParamGroup
 from .lbfgs import LBFGS
 
 __all__ = [

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from .._core import ops as op
-from .base import H0, H1, H2, H3, H4, Optimizer, ParamGroup
+from .base import Optimizer
+from .group import H0, H1, H2, H3, H4, ParamGroup
 
 __all__ = ["Adam", "AdamW", "Lion", "NAdam"]
 
@@ -34,8 +35,8 @@ class Adam(Optimizer):
 
     References
     ----------
-    Kingma and Ba, "Adam: a method for stochastic optimization", 2015; amsgrad: Reddi et al., "On the
-    convergence of Adam and beyond", 2018.
+    Kingma and Ba, "Adam: a method for stochastic optimization", 2015; amsgrad: Reddi et al., "On
+    the convergence of Adam and beyond", 2018.
 
     Examples
     --------
@@ -68,7 +69,8 @@ class Adam(Optimizer):
         clip_value: float | None = None,
     ) -> None:
         options = {
-            "lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
+            "lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "amsgrad":
+            amsgrad,
             "maximize": maximize, "decoupled_weight_decay": decoupled_weight_decay,
         }  # fmt: skip
         super().__init__(params, options, clip_norm=clip_norm, clip_value=clip_value)
@@ -105,16 +107,17 @@ class AdamW(Adam):
         clip_value: float | None = None,
     ) -> None:
         super().__init__(
-            params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True,
-            clip_norm=clip_norm, clip_value=clip_value,
+            params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize,
+            decoupled_weight_decay=True, clip_norm=clip_norm, clip_value=clip_value,
         )  # fmt: skip
 
 
 class NAdam(Optimizer):
     """Adam with Nesterov's momentum.
 
-    With ``mu_t = beta1 (1 - 0.96**(t momentum_decay) / 2)`` and ``M_t`` the product of all mu so far,
-    ``w -= lr ((1 - mu_t) g / (1 - M_t) + mu_(t+1) m / (1 - M_(t+1))) / (sqrt(v / (1 - beta2**t)) + eps)``.
+    With ``mu_t = beta1 (1 - 0.96**(t momentum_decay) / 2)`` and ``M_t`` the product of all mu so
+    far, ``w -= lr ((1 - mu_t) g / (1 - M_t) + mu_(t+1) m / (1 - M_(t+1))) / (sqrt(v / (1 -
+    beta2**t)) + eps)``.
 
     Parameters
     ----------
@@ -201,5 +204,10 @@ class Lion(Optimizer):
         clip_norm: float | None = None,
         clip_value: float | None = None,
     ) -> None:
-        options = {"lr": lr, "betas": tuple(betas), "weight_decay": weight_decay, "maximize": maximize}
+        options = {
+            "lr": lr,
+            "betas": tuple(betas),
+            "weight_decay": weight_decay,
+            "maximize": maximize,
+        }
         super().__init__(params, options, clip_norm=clip_norm, clip_value=clip_value)

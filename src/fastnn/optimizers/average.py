@@ -12,7 +12,7 @@ from .._core import launch
 from .._core import ops as op
 from ..flat import flatten, runs
 from ..tensor import Tensor, empty_like, zeros
-from .base import H0, H1, HYPERPARAMETERS, STEP
+from .group import H0, H1, HYPERPARAMETERS, STEP
 
 __all__ = ["EMA"]
 
@@ -28,7 +28,8 @@ class EMA:
         The weights; the average starts from their present values.
     decay : float, default 0.999
     warmup : bool, default False
-        At step t use ``min(decay, (1 + t) / (10 + t))``, so that early averages forget the first weights.
+        At step t use ``min(decay, (1 + t) / (10 + t))``, so that early averages forget the first
+        weights.
 
     Examples
     --------
@@ -44,7 +45,9 @@ class EMA:
     1.0
     """
 
-    def __init__(self, params: Iterable[Tensor], decay: float = 0.999, *, warmup: bool = False) -> None:
+    def __init__(
+        self, params: Iterable[Tensor], decay: float = 0.999, *, warmup: bool = False
+    ) -> None:
         if not 0 <= decay <= 1:
             raise ValueError(f"EMA: decay must lie between 0 and 1, got {decay}")
         self.params = list(params)
@@ -91,7 +94,10 @@ class EMA:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._weights is not None:
             self.restore()

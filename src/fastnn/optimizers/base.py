@@ -1,13 +1,12 @@
 """What all optimizers share: groups of parameters in flat memory, clipping, and the state to save.
 
-The parameters of a group lie in as few stretches of flat memory as possible; a step is one C call for each.
-Whatever may change during training (learning rate, step count, ...) is in a small float64 array that the
-call reads, so that a recorded step stays right when it is replayed.
+The parameters of a group lie in as few stretches of flat memory as possible; a step is one C call
+for each. Whatever may change during training (learning rate, step count, ...) is in a small float64
+array that the call reads, so that a recorded step stays right when it is replayed.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -16,89 +15,11 @@ import numpy as np
 from .._core import launch
 from .._core import ops as op
 from ..autograd import enable_grad
-from ..flat import Run, adopt_gradient, flatten, runs
-from ..tensor import Tensor, empty, zeros
+from ..flat import adopt_gradient, flatten, runs
+from ..tensor import Tensor, empty
+from .group import MU_PRODUCT, STEP, ParamGroup
 
-__all__ = ["Optimizer", "ParamGroup"]
-
-# Places in the array of hyperparameters; see csrc/kernels/optimizer.h.
-LR, DECAY, LIMIT, SIGN, STEP, H0, H1, H2, H3, H4 = range(10)
-MU_PRODUCT = 13
-HYPERPARAMETERS = 16
-
-
-class ParamGroup(dict[str, Any]):
-    """The options of some parameters; setting one takes effect at the next step.
-
-    A dict as PyTorch has it: ``group["lr"] = 0.1``. ``group["params"]`` is the list of tensors.
-    """
-
-    __slots__ = ("fields", "hyper", "runs", "states")
-
-    def __init__(self, options: dict[str, Any], fields: Mapping[str, int | tuple[int, ...]]) -> None:
-        self.hyper = zeros(HYPERPARAMETERS, "float64")
-        self.fields = {"lr": LR, "weight_decay": DECAY, "clip_value": LIMIT, "maximize": SIGN, **fields}
-        self.runs: list[Run] = []
-        self.states: list[dict[str, Tensor]] = []
-        values = self.hyper.numpy()
-        values[LIMIT], values[SIGN], values[MU_PRODUCT] = math.inf, 1, 1
-        super().__init__()
-        for name, value in options.items():
-            self[name] = value
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        _check(name, value)
-        super().__setitem__(name, value)
-        place = self.fields.get(name)
-        if place is None:
-            return
-        values = self.hyper.numpy()
-        if name == "maximize":
-            values[place] = -1 if value else 1
-        elif name == "clip_value":
-            values[place] = math.inf if value is None else value
-        elif isinstance(place, tuple):
-            values[list(place)] = [float(v) for v in value]
-        else:
-            values[place] = float(value)
-
-    def update(self, *args: Any, **kwargs: Any) -> None:
-        """Set several options."""
-        for name, value in dict(*args, **kwargs).items():
-            self[name] = value
-
-    def setdefault(self, name: str, default: Any = None) -> Any:
-        """The option, set to ``default`` first if there is none of that name."""
-        if name not in self:
-            self[name] = default
-        return self[name]
-
-    @property
-    def steps(self) -> int:
-        """How many steps were taken."""
-        return int(self.hyper.numpy()[STEP])
-
-
-_AT_LEAST_0 = {
-    "lr", "weight_decay", "momentum", "eps", "lr_decay", "initial_accumulator_value", "momentum_decay",
-    "alpha", "clip_value",
-}  # fmt: skip
-
-
-def _check(name: str, value: Any) -> None:
-    """Values that no optimizer can take."""
-    if name in _AT_LEAST_0 and value is not None:
-        if not isinstance(value, (int, float, np.integer, np.floating)) and not _is_scalar(value):
-            raise TypeError(f"optimizer: {name} must be a number, got {value!r}")
-        if not float(value) >= 0:
-            raise ValueError(f"optimizer: {name} must not be negative, got {value}")
-    if name == "betas":
-        if len(value) != 2 or not all(0 <= b < 1 for b in value):
-            raise ValueError(f"optimizer: betas must be two numbers in [0, 1), got {value}")
-
-
-def _is_scalar(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.size == 1
+__all__ = ["Optimizer"]
 
 
 class Optimizer:
@@ -107,7 +28,8 @@ class Optimizer:
     Parameters
     ----------
     params : iterable of Tensor, or of dict
-        What to optimize. Dicts have the key ``"params"`` and options of their own for those parameters.
+        What to optimize. Dicts have the key ``"params"`` and options of their own for those
+        parameters.
     defaults : dict
         The options of groups that do not set them.
     clip_norm : float, optional
@@ -167,7 +89,9 @@ class Optimizer:
         """
         tensors = _tensors(group["params"])
         if not tensors:
-            raise ValueError("optimizer: no parameters were given (a generator can be used up only once)")
+            raise ValueError(
+                "optimizer: no parameters were given (a generator can be used up only once)"
+            )
         taken = {id(p) for other in self.param_groups for p in other["params"]}
         for p in tensors:
             if id(p) in taken:
@@ -176,7 +100,8 @@ class Optimizer:
         unknown = set(group) - set(self.defaults) - {"params", "initial_lr", "name"}
         if unknown:
             raise ValueError(
-                f"{type(self).__name__}: unknown option {sorted(unknown)[0]!r}; it has {', '.join(self.defaults)}"
+                f"{type(self).__name__}: unknown option {sorted(unknown)[0]!r}; it has "
+                f"{', '.join(self.defaults)}"
             )
         flats = flatten(tensors)
         made = ParamGroup({**self.defaults, **group, "params": tensors}, self._fields)
@@ -284,7 +209,12 @@ class Optimizer:
             values = group.hyper.numpy()
             numbers = list(range(first, first + len(group["params"])))
             groups.append(
-                {**options, "params": numbers, "step": int(values[STEP]), "mu_product": float(values[MU_PRODUCT])}
+                {
+                    **options,
+                    "params": numbers,
+                    "step": int(values[STEP]),
+                    "mu_product": float(values[MU_PRODUCT]),
+                }
             )
             number = {id(p): first + k for k, p in enumerate(group["params"])}
             for run, arrays in zip(group.runs, group.states, strict=True):
@@ -301,12 +231,17 @@ class Optimizer:
         Raises
         ------
         ValueError
-            If groups, parameters or shapes are not those of this optimizer; nothing is changed then.
+            If groups, parameters or shapes are not those of this optimizer; nothing is changed
+            then.
         """
-        groups, states = state_dict["param_groups"], {int(k): v for k, v in state_dict["state"].items()}
+        groups, states = (
+            state_dict["param_groups"],
+            {int(k): v for k, v in state_dict["state"].items()},
+        )
         if [len(g["params"]) for g in groups] != [len(g["params"]) for g in self.param_groups]:
             raise ValueError(
-                f"load_state_dict: the saved groups have {[len(g['params']) for g in groups]} parameters, "
+                f"load_state_dict: the saved groups have {[len(g['params']) for g in groups]} "
+                "parameters, "
                 f"these {[len(g['params']) for g in self.param_groups]}"
             )
         everything = [p for group in self.param_groups for p in group["params"]]
@@ -350,7 +285,7 @@ _Piece = tuple[ParamGroup, int, int, int]
 
 def _tensors(params: Any) -> list[Tensor]:
     """The tensors of one group; ``named_parameters()`` do too."""
-    given = [params] if isinstance(params, Tensor) else list(params)
+    given: list[Any] = [params] if isinstance(params, Tensor) else list(params)
     return [p[1] if isinstance(p, tuple) and len(p) == 2 else p for p in given]
 
 
@@ -360,7 +295,8 @@ def _stretches(group: ParamGroup) -> list[_Piece]:
     for i, run in enumerate(group.runs):
         if not run.intact():
             raise RuntimeError(
-                "optimizer: parameters were moved to other memory (converted?) since the optimizer was made; "
+                "optimizer: parameters were moved to other memory (converted?) since the "
+                "optimizer was made; "
                 "make a new one"
             )
         whole = True

@@ -1,6 +1,7 @@
 """Clipping of gradients as functions, for loops that do it themselves.
 
-Optimizers take ``clip_norm=`` and ``clip_value=``, which is faster: the scaling is part of the step.
+Optimizers take ``clip_norm=`` and ``clip_value=``, which is faster: the scaling is part of the
+step.
 """
 
 from __future__ import annotations

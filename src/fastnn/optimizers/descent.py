@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from .._core import ops as op
-from .base import H0, H1, H2, Optimizer, ParamGroup
+from .base import Optimizer
+from .group import H0, H1, H2, ParamGroup
 
 __all__ = ["SGD", "Adagrad", "RMSprop"]
 
@@ -80,8 +81,8 @@ class SGD(Optimizer):
 class RMSprop(Optimizer):
     """Gradients divided by a running average of their size.
 
-    ``v = alpha v + (1 - alpha) g g;  w -= lr g / (sqrt(v) + eps)``; centered subtracts the square of a
-    running average of g from v; momentum averages the steps.
+    ``v = alpha v + (1 - alpha) g g;  w -= lr g / (sqrt(v) + eps)``; centered subtracts the square
+    of a running average of g from v; momentum averages the steps.
 
     Parameters
     ----------
@@ -99,8 +100,8 @@ class RMSprop(Optimizer):
 
     References
     ----------
-    Tieleman and Hinton, "Lecture 6.5: RMSProp", 2012; centered: Graves, "Generating sequences with recurrent
-    neural networks", 2013.
+    Tieleman and Hinton, "Lecture 6.5: RMSProp", 2012; centered: Graves, "Generating sequences with
+    recurrent neural networks", 2013.
     """
 
     _op = op.rmsprop
@@ -123,7 +124,8 @@ class RMSprop(Optimizer):
         clip_value: float | None = None,
     ) -> None:
         options = {
-            "lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum,
+            "lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum":
+            momentum,
             "centered": centered, "maximize": maximize,
         }  # fmt: skip
         super().__init__(params, options, clip_norm=clip_norm, clip_value=clip_value)
@@ -153,7 +155,8 @@ class Adagrad(Optimizer):
 
     References
     ----------
-    Duchi et al., "Adaptive subgradient methods for online learning and stochastic optimization", 2011.
+    Duchi et al., "Adaptive subgradient methods for online learning and stochastic optimization",
+    2011.
     """
 
     _op = op.adagrad
@@ -176,7 +179,8 @@ class Adagrad(Optimizer):
     ) -> None:
         options = {
             "lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay,
-            "initial_accumulator_value": initial_accumulator_value, "eps": eps, "maximize": maximize,
+            "initial_accumulator_value": initial_accumulator_value, "eps": eps, "maximize":
+            maximize,
         }  # fmt: skip
         super().__init__(params, options, clip_norm=clip_norm, clip_value=clip_value)
 

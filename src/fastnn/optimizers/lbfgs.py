@@ -1,6 +1,7 @@
 """L-BFGS: a quasi-Newton method for small problems whose loss is not noisy.
 
-The algorithm and its constants are PyTorch's (after Mark Schmidt's minFunc), so that the steps are the same.
+The algorithm and its constants are PyTorch's (after Mark Schmidt's minFunc), so that the steps are
+the same.
 """
 
 from __future__ import annotations
@@ -73,11 +74,14 @@ class LBFGS(Optimizer):
         line_search_fn: str | None = None,
     ) -> None:
         if line_search_fn not in (None, "strong_wolfe"):
-            raise ValueError(f"LBFGS: line_search_fn is None or 'strong_wolfe', got {line_search_fn!r}")
+            raise ValueError(
+                f"LBFGS: line_search_fn is None or 'strong_wolfe', got {line_search_fn!r}"
+            )
         if max_iter < 1 or history_size < 1:
             raise ValueError("LBFGS: max_iter and history_size must be at least 1")
         options = {
-            "lr": lr, "max_iter": max_iter, "max_eval": max_iter * 5 // 4 if max_eval is None else max_eval,
+            "lr": lr, "max_iter": max_iter, "max_eval": max_iter * 5 // 4 if max_eval is None else
+            max_eval,
             "tolerance_grad": tolerance_grad, "tolerance_change": tolerance_change,
             "history_size": history_size, "line_search_fn": line_search_fn,
         }  # fmt: skip
@@ -206,7 +210,9 @@ class LBFGS(Optimizer):
     def _search(
         self, closure: Callable[[], Any], t: float, d: Tensor, start: _Point
     ) -> tuple[float, Tensor, float]:
-        """A length along d that meets the strong Wolfe conditions; the parameters are left as they were."""
+        """A length along d that meets the strong Wolfe conditions; the parameters are left as they
+        were.
+        """
         runs = self.param_groups[0].runs
         saved = []
         for run in runs:
@@ -221,9 +227,7 @@ class LBFGS(Optimizer):
                 launch(op.copy, (values, run.data))
             return _Point(t, loss, gradient, _dot(gradient, d))
 
-        best = strong_wolfe(
-            at, t, start, _largest(d), self.param_groups[0]["tolerance_change"]
-        )
+        best = strong_wolfe(at, t, start, _largest(d), self.param_groups[0]["tolerance_change"])
         return best.loss, best.gradient, best.t
 
     # --- state ---
@@ -233,8 +237,12 @@ class LBFGS(Optimizer):
         result = super().state_dict()
         result["lbfgs"] = {
             **self._count,
-            "pairs": [{"y": y.numpy().copy(), "s": s.numpy().copy(), "rho": r} for y, s, r in self._pairs],
-            "memory": {k: v.numpy().copy() if isinstance(v, Tensor) else v for k, v in self._memory.items()},
+            "pairs": [
+                {"y": y.numpy().copy(), "s": s.numpy().copy(), "rho": r} for y, s, r in self._pairs
+            ],
+            "memory": {
+                k: v.numpy().copy() if isinstance(v, Tensor) else v for k, v in self._memory.items()
+            },
         }
         return result
 
@@ -249,7 +257,8 @@ class LBFGS(Optimizer):
             y, s = Tensor(np.array(pair["y"]), dtype), Tensor(np.array(pair["s"]), dtype)
             self._pairs.append((y, s, float(pair["rho"])))
         self._memory = {
-            k: Tensor(np.array(v), dtype) if np.ndim(v) else float(v) for k, v in saved["memory"].items()
+            k: Tensor(np.array(v), dtype) if np.ndim(v) else float(v)
+            for k, v in saved["memory"].items()
         }
 
 
@@ -285,13 +294,16 @@ def strong_wolfe(
     c2: float = 0.9,
     most: int = 25,
 ) -> _Point:
-    """A point where the loss has fallen enough (c1) and the slope is small enough (c2); Nocedal and Wright,
-    algorithms 3.5 (bracketing) and 3.6 (zoom)."""
+    """A point where the loss has fallen enough (c1) and the slope is small enough (c2); Nocedal and
+    Wright, algorithms 3.5 (bracketing) and 3.6 (zoom).
+    """
     new = at(t)
     before = start
     tries = 0
     while tries < most:
-        if new.loss > start.loss + c1 * new.t * start.slope or (tries > 1 and new.loss >= before.loss):
+        if new.loss > start.loss + c1 * new.t * start.slope or (
+            tries > 1 and new.loss >= before.loss
+        ):
             break
         if abs(new.slope) <= -c2 * start.slope:
             return new
