@@ -63,6 +63,7 @@ class SequentialSchedule(_Combined):
     --------
     >>> from fastnn import Tensor, optimizers
     >>> optimizer = optimizers.SGD([Tensor([1.0], requires_grad=True)], lr=1.0)
+    >>> from fastnn.schedules import ExponentialSchedule, WarmupSchedule
     >>> warm, cool = WarmupSchedule(optimizer, 1), ExponentialSchedule(optimizer, 0.5)
     >>> schedule = SequentialSchedule(optimizer, [warm, cool], [1])
     >>> [schedule.lr(count) for count in range(4)]
