@@ -289,7 +289,7 @@ def test_gradients_at_the_edges():
 def test_any_shape_and_axes(shape, seed, name, keepdims, data):
     x = values(tuple(shape), "float64", seed)
     axes = tuple(data.draw(st.sets(st.integers(0, len(shape) - 1)))) if shape else ()
-    if name == "argmax" and np.prod([shape[a] for a in axes]) == 0 and x.size == 0:
+    if name == "argmax" and x.size == 0:
         return
     x = x.transpose(data.draw(st.permutations(range(len(shape)))))
     want = reference(name, x, axes)

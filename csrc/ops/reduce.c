@@ -27,6 +27,7 @@ typedef struct {
   int64_t inner, inner_x, inner_y; /* columns: the kept axis taken out of kept and out */
   int64_t count;                /* elements that make one output */
   int64_t per_block, blocks, strip, strips, outputs;
+  void *means;                  /* moments: where the means go, laid out as out */
 } reduction;
 
 static int kind_of(int op) {
@@ -39,7 +40,8 @@ static int kind_of(int op) {
     case FNN_OP_all: return FNN_REDUCE_MIN;
     case FNN_OP_argmax: return FNN_REDUCE_ARGMAX;
     case FNN_OP_argmin: return FNN_REDUCE_ARGMIN;
-    case FNN_OP_var: return FNN_REDUCE_MOMENTS;
+    case FNN_OP_var:
+    case FNN_OP_moments: return FNN_REDUCE_MOMENTS;
     case FNN_OP_logsumexp: return FNN_REDUCE_LSE;
     default: return FNN_REDUCE_SUM;
   }
@@ -121,6 +123,7 @@ static int split_axes(const fnn_array *x, const fnn_array *y, reduction *r) {
 static int describe(const fnn_call *call, reduction *r) {
   const fnn_array *x = &call->arrays[0], *y = &call->arrays[1];
   r->op = call->op;
+  r->means = call->op == FNN_OP_moments ? call->arrays[2].data : NULL;
   r->kind = kind_of(call->op);
   r->truth = call->op == FNN_OP_any || call->op == FNN_OP_all;
   r->work = fnn_is_real(x->dtype) && !r->truth ? x->dtype : FNN_I64;
@@ -137,6 +140,7 @@ static int describe(const fnn_call *call, reduction *r) {
   for (int d = 0; d < kept->ndim; d++) flip_axis(kept, &r->out, d);
   sort_axes(kept, &r->out);
   join_kept(kept, &r->out);
+  if (r->means) r->means = (char *)r->means + ((char *)r->out.data - (char *)y->data);
   /* Both walked from x's data: what flipping added to kept's moves reduced's too. */
   reduced->data = (char *)reduced->data + ((char *)kept->data - (char *)x->data);
 
@@ -222,7 +226,11 @@ static void finish(const reduction *r, double ddof, const fnn_scalar *s, int64_t
   double value = s[0].f, n = (double)r->count;
   int64_t whole = is_arg(r->kind) ? s[1].i : s[0].i;
   if (r->op == FNN_OP_mean) value = (r->work == FNN_I64 ? (double)s[0].i : s[0].f) / n;
-  if (r->op == FNN_OP_var) value = s[1].f / (n > ddof ? n - ddof : 0);
+  if (r->means) {
+    fnn_array means = {.data = r->means, .dtype = r->out.dtype};
+    fnn_real_put(&means, at, s[0].f);
+  }
+  if (r->op == FNN_OP_var || r->op == FNN_OP_moments) value = s[1].f / (n > ddof ? n - ddof : 0);
   if (r->op == FNN_OP_logsumexp) value = s[0].f + log(s[1].f);
   switch (r->out.dtype) {
     case FNN_F32: ((float *)y)[at] = (float)value; break;
@@ -449,6 +457,12 @@ fnn_status fnn_reduce_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *wh
     return fnn_fail(why, FNN_ERR_DTYPE, "this reduction does not take these element types");
   if (!describe(call, &r))
     return fnn_fail(why, FNN_ERR_SHAPE, "y is not x's shape with 1 for each axis to reduce");
+  if (call->op == FNN_OP_moments) {
+    const fnn_array *means = &call->arrays[2];
+    int alike = fnn_same_shape(means, y) && means->dtype == y->dtype;
+    for (int d = 0; d < y->ndim && alike; d++) alike = means->stride[d] == y->stride[d];
+    if (!alike) return fnn_fail(why, FNN_ERR_SHAPE, "the means must be laid out as the variances");
+  }
   if (r.outputs > 0 && r.count == 0 && kind_of(call->op) >= FNN_REDUCE_MAX &&
       kind_of(call->op) <= FNN_REDUCE_ARGMIN && !r.truth)
     return fnn_fail(why, FNN_ERR_SHAPE, "the greatest or least of no elements is not defined");
