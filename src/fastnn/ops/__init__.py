@@ -11,6 +11,7 @@ from .gather import *
 from .index import *
 from .join import *
 from .linalg import *
+from .norm import *
 from .reduce import *
 from .shape import *
 from .softmax import *
