@@ -1,4 +1,4 @@
-"""Losses: values and gradients against PyTorch where it is installed and float64 formulas always."""
+"""Losses: values and gradients against float64 formulas, and PyTorch where it is installed."""
 
 import itertools
 
@@ -74,7 +74,8 @@ def log_p(shape, rng):
 ELEMENTS = [
     ("mse", {}, (normal, normal), lambda x, t: (x - t) ** 2),
     ("mae", {}, (normal, normal), lambda x, t: np.abs(x - t)),
-    ("huber", {}, (normal, normal), lambda x, t: np.where(abs(x - t) < 1, (x - t) ** 2 / 2, abs(x - t) - 0.5)),
+    ("huber", {}, (normal, normal),
+     lambda x, t: np.where(abs(x - t) < 1, (x - t) ** 2 / 2, abs(x - t) - 0.5)),
     ("huber", {"delta": 2.5}, (normal, normal),
      lambda x, t: np.where(abs(x - t) < 2.5, (x - t) ** 2 / 2, 2.5 * (abs(x - t) - 1.25))),
     ("bce", {}, (probabilities, probabilities), lambda x, t: -(xlogy(t, x) + xlogy(1 - t, 1 - x))),
@@ -86,24 +87,29 @@ ELEMENTS = [
     ("hinge", {}, (normal, signs), lambda x, t: np.maximum(0, 1 - x * t)),
     ("squared_hinge", {}, (normal, signs), lambda x, t: np.maximum(0, 1 - x * t) ** 2),
     ("poisson_nll", {}, (normal, positive), lambda x, t: np.exp(x) - t * x),
-    ("poisson_nll", {"log_input": False}, (positive, positive), lambda x, t: x - t * np.log(x + 1e-8)),
+    ("poisson_nll", {"log_input": False}, (positive, positive),
+     lambda x, t: x - t * np.log(x + 1e-8)),
     ("poisson_nll", {"full": True}, (normal, lambda s, r: r.integers(0, 9, s).astype(float)),
      lambda x, t: np.exp(x) - t * x
      + np.where(t > 1, xlogy(t, t) - t + 0.5 * np.log(2 * np.pi * np.maximum(t, 1)), 0)),
-    ("gaussian_nll", {}, (normal, normal, positive), lambda x, t, v: 0.5 * (np.log(v) + (x - t) ** 2 / v)),
+    ("gaussian_nll", {}, (normal, normal, positive),
+     lambda x, t, v: 0.5 * (np.log(v) + (x - t) ** 2 / v)),
     ("gaussian_nll", {"full": True}, (normal, normal, positive),
      lambda x, t, v: 0.5 * (np.log(v) + (x - t) ** 2 / v + np.log(2 * np.pi))),
     ("focal", {"alpha": None, "gamma": 0}, (normal, zero_one), lambda x, t: softplus(x) - x * t),
     ("focal", {}, (normal, zero_one),
-     lambda x, t: (softplus(x) - x * t) * abs(t - 1 / (1 + np.exp(-x))) ** 2 * np.where(t == 1, 0.25, 0.75)),
+     lambda x, t: (softplus(x) - x * t) * abs(t - 1 / (1 + np.exp(-x))) ** 2
+     * np.where(t == 1, 0.25, 0.75)),
 ]  # fmt: skip
 ROWS = [
     ("cosine", {}, (normal, normal), lambda x, t: 1 - rowwise_cosine(x, t)),
     ("triplet_margin", {}, (normal,) * 3,
-     lambda a, p, n: np.maximum(0, np.linalg.norm(a - p + 1e-6, axis=-1) - np.linalg.norm(a - n + 1e-6, axis=-1) + 1)),
+     lambda a, p, n: np.maximum(0, np.linalg.norm(a - p + 1e-6, axis=-1)
+                                - np.linalg.norm(a - n + 1e-6, axis=-1) + 1)),
     ("triplet_margin", {"p": 1, "margin": 2.0, "swap": True}, (normal,) * 3,
      lambda a, p, n: np.maximum(0, abs(a - p + 1e-6).sum(-1)
-                                - np.minimum(abs(a - n + 1e-6).sum(-1), abs(p - n + 1e-6).sum(-1)) + 2)),
+                                - np.minimum(abs(a - n + 1e-6).sum(-1), abs(p - n + 1e-6).sum(-1))
+                                + 2)),
     ("triplet_margin", {"p": 3}, (normal,) * 3,
      lambda a, p, n: np.maximum(0, (abs(a - p + 1e-6) ** 3).sum(-1) ** (1 / 3)
                                 - (abs(a - n + 1e-6) ** 3).sum(-1) ** (1 / 3) + 1)),
@@ -132,7 +138,9 @@ def test_values(name, options, makers, formula, shape, isa):
             np.testing.assert_allclose(got.numpy(), reduce(want, how), rtol=tol, atol=tol)
             assert got.dtype == dtype
             wide = weight.reshape(weight.shape + (1,) * (want.ndim - 1)) * want
-            got = getattr(losses, name)(*map(Tensor, arrays), **options, reduction=how, sample_weight=weight)
+            got = getattr(losses, name)(
+                *map(Tensor, arrays), **options, reduction=how, sample_weight=weight
+            )
             np.testing.assert_allclose(got.numpy(), reduce(wide, how), rtol=tol, atol=tol)
 
 
@@ -144,12 +152,18 @@ def test_gradients(name, options, makers, formula):
         tensors = [Tensor(a, requires_grad=i == 0) for i, a in enumerate(arrays)]
         fn.gradcheck(lambda *xs, how=how: loss(*xs, **options, reduction=how), tensors)
         weight = np.array([0.5, 0, 2, 1])
-        fn.gradcheck(lambda *xs, how=how: loss(*xs, **options, reduction=how, sample_weight=weight), tensors)
+        fn.gradcheck(
+            lambda *xs, how=how: loss(*xs, **options, reduction=how, sample_weight=weight), tensors
+        )
     if all(make in (normal, positive, probabilities, log_p) for make in makers):
-        fn.gradcheck(lambda *xs: loss(*xs, **options), [Tensor(a, requires_grad=True) for a in arrays])
+        fn.gradcheck(
+            lambda *xs: loss(*xs, **options), [Tensor(a, requires_grad=True) for a in arrays]
+        )
 
 
-@pytest.mark.parametrize(("name", "options", "makers", "formula"), ELEMENTS, ids=IDS[: len(ELEMENTS)])
+@pytest.mark.parametrize(
+    ("name", "options", "makers", "formula"), ELEMENTS, ids=IDS[: len(ELEMENTS)]
+)
 def test_recorded_backward_agrees_with_the_fused_one(name, options, makers, formula):
     arrays = made(makers, (5, 7), seed=5)
     for how in ("none", "mean"):
@@ -174,7 +188,9 @@ def test_second_derivatives():
     labels = np.array([0, 2, -100, 1])
     second(losses.mse, x, t)
     second(losses.bce_with_logits, x, (t > 0).astype("f8"))
-    second(lambda x, t: losses.cross_entropy(x, t, label_smoothing=0.1, weight=[1, 2, 3]), x, labels)
+    second(
+        lambda x, t: losses.cross_entropy(x, t, label_smoothing=0.1, weight=[1, 2, 3]), x, labels
+    )
     second(losses.cross_entropy, x, probabilities((4, 3), RNG(0)))
 
 
@@ -224,7 +240,11 @@ def test_gradients_of_cross_entropy(soft):
     x = normal((4, 5), rng)
     t = probabilities((4, 5), rng) if soft else np.array([0, 4, -100, 2])
     for smoothing, weighted, how in CLASS_OPTIONS:
-        options = {"label_smoothing": smoothing, "reduction": how, "sample_weight": [1.0, 2.0, 0.5, 0.0]}
+        options = {
+            "label_smoothing": smoothing,
+            "reduction": how,
+            "sample_weight": [1.0, 2.0, 0.5, 0.0],
+        }
         options["weight"] = rng.uniform(0.5, 2, 5) if weighted else None
         inputs = [Tensor(x, requires_grad=True), Tensor(t)]
         fn.gradcheck(lambda x, t, o=options: losses.cross_entropy(x, t, **o), inputs)
@@ -244,7 +264,9 @@ def test_nll_is_cross_entropy_of_log_probabilities():
     for how in ("none", "sum", "mean"):
         for weight in (None, w):
             got = losses.nll(Tensor(log_softmax(x)), t, weight=weight, reduction=how)
-            np.testing.assert_allclose(got.numpy(), cross_entropy_reference(x, t, weight, 0, -100, how))
+            np.testing.assert_allclose(
+                got.numpy(), cross_entropy_reference(x, t, weight, 0, -100, how)
+            )
             fn.gradcheck(
                 lambda x, weight=weight, how=how: losses.nll(x, t, weight=weight, reduction=how),
                 [Tensor(x, requires_grad=True)],
@@ -258,9 +280,14 @@ def test_more_axes_and_none():
     want = cross_entropy_reference(rows, t.ravel(), None, 0.1, -100, "none").reshape(t.shape)
     got = losses.cross_entropy(Tensor(x), t, label_smoothing=0.1, reduction="none")
     np.testing.assert_allclose(got.numpy(), want)
-    fn.gradcheck(lambda x: losses.cross_entropy(x, t, sample_weight=[1.0, 3.0]), [Tensor(x, requires_grad=True)])
+    fn.gradcheck(
+        lambda x: losses.cross_entropy(x, t, sample_weight=[1.0, 3.0]),
+        [Tensor(x, requires_grad=True)],
+    )
     one = losses.cross_entropy(Tensor(x[0, :, 0, 0]), Tensor(t[0, 0, 0]))
-    np.testing.assert_allclose(one.item(), losses.cross_entropy(Tensor(rows[:1]), t.ravel()[:1]).item())
+    np.testing.assert_allclose(
+        one.item(), losses.cross_entropy(Tensor(rows[:1]), t.ravel()[:1]).item()
+    )
 
 
 def test_strided_logits():
@@ -298,13 +325,18 @@ def test_same_bits_at_any_thread_count(name, isa):
 def test_where_naive_formulas_overflow():
     big = [1e4, -1e4, 0.0]
     np.testing.assert_allclose(
-        losses.bce_with_logits(big, [0.0, 1.0, 1.0], reduction="none").numpy(), [1e4, 1e4, np.log(2)]
+        losses.bce_with_logits(big, [0.0, 1.0, 1.0], reduction="none").numpy(),
+        [1e4, 1e4, np.log(2)],
     )
-    np.testing.assert_allclose(losses.bce_with_logits([-30.0], [0.0]).item(), np.exp(-30.0), rtol=1e-5)
+    np.testing.assert_allclose(
+        losses.bce_with_logits([-30.0], [0.0]).item(), np.exp(-30.0), rtol=1e-5
+    )
     x = Tensor([-30.0], requires_grad=True)
     losses.bce_with_logits(x, [0.0]).backward()
     np.testing.assert_allclose(x.grad.item(), np.exp(-30.0), rtol=1e-5)
-    np.testing.assert_allclose(losses.bce([0.0, 1.0], [1.0, 0.0], reduction="none").numpy(), [100, 100])
+    np.testing.assert_allclose(
+        losses.bce([0.0, 1.0], [1.0, 0.0], reduction="none").numpy(), [100, 100]
+    )
     assert losses.cross_entropy([[1e30, 0.0]], [0]).item() == 0
     np.testing.assert_allclose(losses.cross_entropy([[1e30, 0.0]], [1]).item(), 1e30)
     x = Tensor([[1e4 + 1, 1e4]], requires_grad=True)  # the gradient is that of [1, 0]
@@ -343,10 +375,21 @@ def test_labels_out_of_range():
 
 
 def test_shapes_are_not_broadcast():
-    for name in ("mse", "mae", "huber", "bce_with_logits", "hinge", "poisson_nll", "kl_divergence", "cosine"):
+    for name in (
+        "mse",
+        "mae",
+        "huber",
+        "bce_with_logits",
+        "hinge",
+        "poisson_nll",
+        "kl_divergence",
+        "cosine",
+    ):
         with pytest.raises(ValueError, match=r"shape \(4, 1\) but target \(4,\); reshape"):
             getattr(losses, name)(fn.zeros((4, 1)), fn.zeros(4))
-    with pytest.raises(ValueError, match=r"needs a target of shape \(4,\), got \(4, 1\); use target.reshape"):
+    with pytest.raises(
+        ValueError, match=r"needs a target of shape \(4,\), got \(4, 1\); use target.reshape"
+    ):
         losses.cross_entropy(fn.zeros((4, 3)), fn.zeros((4, 1), "int64"))
     with pytest.raises(ValueError, match="sample_weight has shape"):
         losses.mse(fn.zeros(4), fn.zeros(4), sample_weight=[1.0, 2.0])
@@ -382,7 +425,10 @@ def test_classes_and_names():
     x, t = fn.ones((2, 3)), fn.zeros((2, 3))
     assert losses.Huber(delta=0.5)(x, t).item() == losses.huber(x, t, delta=0.5).item()
     assert losses.CrossEntropy(reduction="sum")(x, [0, 1]).item() == pytest.approx(2 * np.log(3))
-    assert losses.MSE(reduction="none")(x, t, sample_weight=[0, 2]).numpy().tolist() == [[0] * 3, [2] * 3]
+    assert losses.MSE(reduction="none")(x, t, sample_weight=[0, 2]).numpy().tolist() == [
+        [0] * 3,
+        [2] * 3,
+    ]
     assert losses.MSE().__name__ == "mse"
     assert losses.get("cross_entropy") is losses.cross_entropy
     own = losses.Huber(delta=2.0)
@@ -471,5 +517,7 @@ def test_focal_with_labels():
     rng = RNG(0)
     x, t = normal((6, 4), rng), rng.integers(0, 4, 6)
     l = -log_softmax(x)[np.arange(6), t]
-    np.testing.assert_allclose(losses.focal(x, t, reduction="none").numpy(), l * (1 - np.exp(-l)) ** 2)
+    np.testing.assert_allclose(
+        losses.focal(x, t, reduction="none").numpy(), l * (1 - np.exp(-l)) ** 2
+    )
     fn.gradcheck(lambda x: losses.focal(x, t), [Tensor(x, requires_grad=True)])

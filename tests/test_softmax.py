@@ -7,7 +7,18 @@ import fastnn as fn
 from fastnn import Tensor, _core
 
 ISAS = [name for name, usable in _core.isa_compiled().items() if usable]
-SHAPES = [(1,), (7,), (3000,), (5, 1), (4, 10), (3, 17), (2, 5000), (4, 3, 5), (2, 70, 200), (1, 2, 3, 4)]
+SHAPES = [
+    (1,),
+    (7,),
+    (3000,),
+    (5, 1),
+    (4, 10),
+    (3, 17),
+    (2, 5000),
+    (4, 3, 5),
+    (2, 70, 200),
+    (1, 2, 3, 4),
+]
 
 
 @pytest.fixture(params=ISAS)
@@ -77,7 +88,9 @@ def test_large_numbers_and_special_values(isa):
     for function, last in ((fn.softmax, np.exp), (fn.log_softmax, lambda x: x)):
         for row in ([1e4, 0, -1e4], [3e38, 3e38, 0], [0, -np.inf, 0]):
             x = np.array([row], np.float32)
-            np.testing.assert_allclose(function(Tensor(x)).numpy(), last(reference(x, 1)), rtol=1e-6)
+            np.testing.assert_allclose(
+                function(Tensor(x)).numpy(), last(reference(x, 1)), rtol=1e-6
+            )
         for row in ([np.nan, 0, 1], [np.inf, 0, 1], [-np.inf] * 3):
             assert np.isnan(function(Tensor(row)).numpy()).any()
 

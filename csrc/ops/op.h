@@ -47,8 +47,8 @@ static inline int fnn_same_shape(const fnn_array *a, const fnn_array *b) {
 /* True when a's elements lie one after another in row-major order (dimensions of length 1 do not count). */
 static inline int fnn_contiguous(const fnn_array *a) {
   int64_t expect = 1;
+  if (fnn_size(a) == 0) return 1;
   for (int i = a->ndim - 1; i >= 0; i--) {
-    if (a->shape[i] == 0) return 1;
     if (a->shape[i] != 1 && a->stride[i] != expect) return 0;
     expect *= a->shape[i];
   }

@@ -1,4 +1,4 @@
-"""What losses share: shape and dtype checks, sample weights, reduction, and the class that keeps options."""
+"""What losses share: checks, sample weights, reduction, and the class that keeps options."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ REDUCTIONS = {"none": 0, "sum": 1, "mean": 2}
 class Loss:
     """A loss with its options kept: ``Huber(delta=2.0)(prediction, target)``.
 
-    The options are the keyword arguments of the function of the same name. Subclasses set ``function``.
+    The options are the keyword arguments of the function of the same name. Subclasses set
+    ``function``.
 
     Raises
     ------
@@ -40,7 +41,9 @@ class Loss:
         ]  # fmt: skip
         for name in options:
             if name not in known:
-                raise TypeError(f"{type(self).__name__}: no option {name!r}; there are {', '.join(known)}")
+                raise TypeError(
+                    f"{type(self).__name__}: no option {name!r}; there are {', '.join(known)}"
+                )
         if options.get("reduction", "mean") not in (*REDUCTIONS, "batchmean"):
             reduction(type(self).__name__, options["reduction"])
         self.options = options
@@ -62,20 +65,24 @@ def reduction(name: str, value: str) -> int:
     try:
         return REDUCTIONS[value]
     except (KeyError, TypeError):
-        raise ValueError(f'{name}: reduction is {value!r}; it must be "mean", "sum" or "none"') from None
+        raise ValueError(
+            f'{name}: reduction is {value!r}; it must be "mean", "sum" or "none"'
+        ) from None
 
 
 def real(name: str, what: str, x: Any) -> Tensor:
-    """x as a float tensor."""
+    """X as a float tensor."""
     if not isinstance(x, Tensor):
         x = as_tensor(x)
     if x.code > 1:
-        raise TypeError(f'{name}: {what} is {x.dtype}, not float; convert it with x.astype("float32")')
+        raise TypeError(
+            f'{name}: {what} is {x.dtype}, not float; convert it with x.astype("float32")'
+        )
     return x
 
 
 def beside(name: str, what: str, t: Any, x: Tensor) -> Tensor:
-    """t as a tensor of x's dtype: whole numbers and data that is no tensor are converted."""
+    """T as a tensor of x's dtype: whole numbers and data that is no tensor are converted."""
     if not isinstance(t, Tensor):
         t = as_tensor(t)
         return t if t.code == x.code else ops.astype(t, x.dtype)
@@ -83,7 +90,8 @@ def beside(name: str, what: str, t: Any, x: Tensor) -> Tensor:
         return t
     if t.code <= 1:
         raise TypeError(
-            f'{name}: prediction is {x.dtype} and {what} {t.dtype}; convert one with x.astype("{x.dtype}")'
+            f"{name}: prediction is {x.dtype} and {what} {t.dtype}; "
+            f'convert one with x.astype("{x.dtype}")'
         )
     return ops.astype(t, x.dtype)
 
@@ -93,7 +101,9 @@ def pair(name: str, prediction: Any, target: Any, what: str = "target") -> tuple
     x = real(name, "prediction", prediction)
     t = beside(name, what, target, x)
     if x.shape != t.shape:
-        raise ValueError(f"{name}: prediction has shape {x.shape} but {what} {t.shape}{_way_out(x, t)}")
+        raise ValueError(
+            f"{name}: prediction has shape {x.shape} but {what} {t.shape}{_way_out(x, t)}"
+        )
     return x, t
 
 
@@ -104,7 +114,7 @@ def _way_out(x: Tensor, t: Tensor) -> str:
 
 
 def weights(name: str, sample_weight: Any, shape: tuple[int, ...], x: Tensor) -> Tensor | None:
-    """Sample weights as a view of the losses' shape: one number a row, or one for each leading index."""
+    """Sample weights as a view of the losses' shape: one a row, or one for each leading index."""
     if sample_weight is None:
         return None
     w = beside(name, "sample_weight", sample_weight, x).detach()
@@ -112,7 +122,8 @@ def weights(name: str, sample_weight: Any, shape: tuple[int, ...], x: Tensor) ->
         return w
     if w.ndim > len(shape) or w.shape != shape[: w.ndim]:
         raise ValueError(
-            f"{name}: sample_weight has shape {w.shape}, but the losses have {shape}: give one weight a row"
+            f"{name}: sample_weight has shape {w.shape}, but the losses have {shape}: "
+            "give one weight a row"
         )
     return ops.broadcast_to(ops.reshape(w, w.shape + (1,) * (len(shape) - w.ndim)), shape)
 

@@ -1,8 +1,8 @@
 """Losses of classes: cross entropy and negative log-likelihood.
 
-Both are one kernel from logits (or log-probabilities) to the reduced loss, and one for the gradient. While
-the backward pass is itself recorded, or probabilities as target want a gradient, the derivative is composed
-of differentiable functions instead.
+Both are one kernel from logits (or log-probabilities) to the reduced loss, and one for the
+gradient. While the backward pass is itself recorded, or probabilities as target want a gradient,
+the derivative is composed of differentiable functions instead.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def _labels(name: str, target: Tensor, x: Tensor) -> Tensor:
     if target.code <= 1:
         hint = " or probabilities of the prediction's shape" if name == "cross_entropy" else ""
         raise TypeError(
-            f'{name}: target is {target.dtype} of shape {target.shape}; give class indices as integers'
+            f"{name}: target is {target.dtype} of shape {target.shape}; give class indices as "
+            "integers"
             f'{hint} (prediction: {x.shape}); convert labels with target.astype("int64")'
         )
     if target.shape != _outer(x):
@@ -84,8 +85,10 @@ def _class_weights(name: str, weight: Any, x: Tensor) -> Tensor | None:
     return ops.contiguous(w)
 
 
-def _label_error(name: str, labels: Tensor, shape: tuple[int, ...], classes: int, ignored: int) -> None:
-    """Raise for the first label that is no class: its value, its place, how many classes there are."""
+def _label_error(
+    name: str, labels: Tensor, shape: tuple[int, ...], classes: int, ignored: int
+) -> None:
+    """Raise for the first label that is no class: its value, its place, the number of classes."""
     values = labels.numpy().astype(np.int64)
     wrong = np.flatnonzero((values != ignored) & ((values < 0) | (values >= classes)))
     if wrong.size:
@@ -93,14 +96,17 @@ def _label_error(name: str, labels: Tensor, shape: tuple[int, ...], classes: int
         place = f"{at[0]}" if len(at) == 1 else f"{at}"
         raise ValueError(
             f"{name}: label {values[wrong[0]]} at position {place} is not one of {classes} classes "
-            f"(0 to {classes - 1}, or ignore_index={ignored}); {wrong.size} of {values.size} labels are wrong"
+            f"(0 to {classes - 1}, or ignore_index={ignored}); {wrong.size} of {values.size} "
+            "labels are wrong"
         )
 
 
 # --- forward ---
 
 
-def _run(x: Tensor, target: Tensor, weight: Tensor | None, sample_weight: Any, how: Options) -> Tensor:
+def _run(
+    x: Tensor, target: Tensor, weight: Tensor | None, sample_weight: Any, how: Options
+) -> Tensor:
     outer, rows = _outer(x), _class_rows(x)
     soft = how.value == op.cross_entropy_soft
     t = _class_rows(target) if soft else _labels(how.name, target, x)
@@ -131,7 +137,7 @@ def _backward(node: Node, dy: Tensor) -> tuple[Tensor | None, Tensor | None]:
 
 
 def _composed(node: Node, dy: Tensor) -> tuple[Tensor | None, Tensor | None]:
-    """With the loss of a row ``-sum_c k_c logp_c``: ``dx = f (softmax(x) sum k - k)``, ``dk = -f logp``."""
+    """Of a row's loss ``-sum k logp``: ``dx = f (softmax(x) sum k - k)``, ``dk = -f logp``."""
     how, x, t, weight, w, total, *_ = node.saved
     f = dy / total
     if w is not None:
@@ -179,11 +185,11 @@ def cross_entropy(
     prediction : Tensor
         Logits: (N, C), (N, C, d1, ...) or (C).
     target : Tensor
-        Class indices, integers of shape (N), (N, d1, ...) or (); or probabilities of the prediction's
-        shape and dtype.
+        Class indices, integers of shape (N), (N, d1, ...) or (); or probabilities of the
+        prediction's shape and dtype.
     weight : Tensor, optional
-        (C): what each class counts. "mean" divides by the sum of the targets' weights (PyTorch's rule), or by
-        N when the target holds probabilities.
+        (C): what each class counts. "mean" divides by the sum of the targets' weights (PyTorch's
+        rule), or by N when the target holds probabilities.
     ignore_index : int
         A label that counts nothing, not in the divisor either.
     label_smoothing : float
@@ -194,8 +200,8 @@ def cross_entropy(
     Raises
     ------
     ValueError
-        If shapes do not fit, or a label is out of range: the message names it, its position and the number of
-        classes.
+        If shapes do not fit, or a label is out of range: the message names it, its position and
+        the number of classes.
     TypeError
         If labels are floats.
 
@@ -252,7 +258,9 @@ def nll(
 def _inputs(name: str, prediction: Any, target: Any) -> tuple[Tensor, Tensor]:
     x = real(name, "prediction", prediction)
     if x.ndim == 0:
-        raise ValueError(f"{name}: prediction must be (N, C), (N, C, d1, ...) or (C), its shape is ()")
+        raise ValueError(
+            f"{name}: prediction must be (N, C), (N, C, d1, ...) or (C), its shape is ()"
+        )
     if x.shape[min(1, x.ndim - 1)] == 0:
         raise ValueError(f"{name}: there are no classes (prediction: {x.shape})")
     return x, target if isinstance(target, Tensor) else as_tensor(target)

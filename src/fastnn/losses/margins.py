@@ -9,8 +9,8 @@ from ..tensor import Tensor
 from .base import Loss, beside, pair, reduced
 
 __all__ = [
-    "Cosine", "CosineEmbedding", "Hinge", "SquaredHinge", "TripletMargin", "cosine", "cosine_embedding",
-    "hinge", "squared_hinge", "triplet_margin",
+    "Cosine", "CosineEmbedding", "Hinge", "SquaredHinge", "TripletMargin", "cosine",
+    "cosine_embedding", "hinge", "squared_hinge", "triplet_margin",
 ]  # fmt: skip
 
 
@@ -21,7 +21,9 @@ def _shortfall(name: str, prediction: Any, target: Any) -> Tensor:
     return ops.maximum(1 - s * x, 0.0)
 
 
-def hinge(prediction: Any, target: Any, *, reduction: str = "mean", sample_weight: Any = None) -> Tensor:
+def hinge(
+    prediction: Any, target: Any, *, reduction: str = "mean", sample_weight: Any = None
+) -> Tensor:
     """``max(0, 1 - s x)`` where s is 1 for a positive target, and -1 for 0 or a negative one.
 
     Examples
@@ -56,9 +58,14 @@ def _cosines(x: Tensor, t: Tensor, axis: int) -> Tensor:
 
 
 def cosine(
-    prediction: Any, target: Any, *, axis: int = -1, reduction: str = "mean", sample_weight: Any = None
+    prediction: Any,
+    target: Any,
+    *,
+    axis: int = -1,
+    reduction: str = "mean",
+    sample_weight: Any = None,
 ) -> Tensor:
-    """``1 - cos(x, t)`` of vectors along an axis: 0 where they point the same way, 2 where opposite.
+    """``1 - cos(x, t)`` of vectors along an axis: 0 where they point the same way, 2 if opposite.
 
     Parameters
     ----------
@@ -98,15 +105,17 @@ def cosine_embedding(
     Examples
     --------
     >>> from fastnn.losses import cosine_embedding
-    >>> cosine_embedding([[1.0, 0.0], [1.0, 0.0]], [[1.0, 0.0], [1.0, 0.0]], [1, -1], reduction="none")
-    Tensor([0., 1.])
+    >>> cosine_embedding([[1.0, 0.0]], [[0.0, 1.0]], [1]), cosine_embedding([1.0], [2.0], -1)
+    (Tensor(1.), Tensor(1.))
     """
     x, o = pair("cosine_embedding", prediction, other, "other")
     if x.ndim not in (1, 2):
         raise ValueError(f"cosine_embedding: inputs must be (N, D) or (D), not {x.shape}")
     t = beside("cosine_embedding", "target", target, x)
     if t.shape != x.shape[:-1]:
-        raise ValueError(f"cosine_embedding: target has shape {t.shape}, one label a row is {x.shape[:-1]}")
+        raise ValueError(
+            f"cosine_embedding: target has shape {t.shape}, one label a row is {x.shape[:-1]}"
+        )
     c = _cosines(x, o, -1)
     loss = ops.where(t > 0, 1 - c, ops.maximum(c - margin, 0.0))
     return reduced("cosine_embedding", loss, reduction, sample_weight)

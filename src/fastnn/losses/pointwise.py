@@ -1,7 +1,7 @@
 """Losses of single elements with a kernel of their own: value, weight and reduction in one pass.
 
-While the backward pass is itself recorded (``create_graph=True``), or the target wants a gradient too, the
-derivative is composed of differentiable functions instead.
+While the backward pass is itself recorded (``create_graph=True``), or the target wants a gradient
+too, the derivative is composed of differentiable functions instead.
 """
 
 from __future__ import annotations
@@ -16,11 +16,22 @@ from ..autograd import Node, is_grad_enabled, record
 from ..tensor import Tensor
 from .base import Loss, beside, pair, reduction, weights
 
-__all__ = ["BCE", "MAE", "MSE", "BCEWithLogits", "Huber", "bce", "bce_with_logits", "huber", "mae", "mse"]
+__all__ = [
+    "BCE",
+    "MAE",
+    "MSE",
+    "BCEWithLogits",
+    "Huber",
+    "bce",
+    "bce_with_logits",
+    "huber",
+    "mae",
+    "mse",
+]
 
 
 class Point(NamedTuple):
-    """A pointwise loss: its ops, and its slopes by x and by t as differentiable functions of (x, t, delta, pos)."""
+    """A pointwise loss: its ops, and slopes as differentiable functions of (x, t, delta, pos)."""
 
     name: str
     value: int
@@ -30,7 +41,13 @@ class Point(NamedTuple):
 
 
 def _run(
-    kind: Point, x: Tensor, t: Tensor, how: str, sample_weight: Any, delta: float = 0.0, pos: Tensor | None = None
+    kind: Point,
+    x: Tensor,
+    t: Tensor,
+    how: str,
+    sample_weight: Any,
+    delta: float = 0.0,
+    pos: Tensor | None = None,
 ) -> Tensor:
     r = reduction(kind.name, how)
     w = weights(kind.name, sample_weight, x.shape, x)
@@ -72,7 +89,9 @@ _HUBER = Point(
 )  # fmt: skip
 
 
-def mse(prediction: Any, target: Any, *, reduction: str = "mean", sample_weight: Any = None) -> Tensor:
+def mse(
+    prediction: Any, target: Any, *, reduction: str = "mean", sample_weight: Any = None
+) -> Tensor:
     """Squared error, ``(x - t)^2``.
 
     Parameters
@@ -97,7 +116,9 @@ def mse(prediction: Any, target: Any, *, reduction: str = "mean", sample_weight:
     return _run(_MSE, x, t, reduction, sample_weight)
 
 
-def mae(prediction: Any, target: Any, *, reduction: str = "mean", sample_weight: Any = None) -> Tensor:
+def mae(
+    prediction: Any, target: Any, *, reduction: str = "mean", sample_weight: Any = None
+) -> Tensor:
     """Absolute error, ``|x - t|``; its gradient is 0 where they are equal.
 
     Examples
@@ -111,7 +132,12 @@ def mae(prediction: Any, target: Any, *, reduction: str = "mean", sample_weight:
 
 
 def huber(
-    prediction: Any, target: Any, *, delta: float = 1.0, reduction: str = "mean", sample_weight: Any = None
+    prediction: Any,
+    target: Any,
+    *,
+    delta: float = 1.0,
+    reduction: str = "mean",
+    sample_weight: Any = None,
 ) -> Tensor:
     """``(x - t)^2 / 2`` near the target, ``delta (|x - t| - delta / 2)`` beyond delta (Huber 1964).
 
@@ -155,14 +181,18 @@ def _logits_by_t(x: Tensor, t: Tensor, delta: float, pos: Tensor | None) -> Tens
     return -x if pos is None else (pos - 1) * ops.softplus(-x) - x
 
 
-_LOGITS = Point("bce_with_logits", op.bce_logits_loss, op.bce_logits_loss_grad, _logits_by_x, _logits_by_t)
+_LOGITS = Point(
+    "bce_with_logits", op.bce_logits_loss, op.bce_logits_loss_grad, _logits_by_x, _logits_by_t
+)
 
 
-def bce(prediction: Any, target: Any, *, reduction: str = "mean", sample_weight: Any = None) -> Tensor:
+def bce(
+    prediction: Any, target: Any, *, reduction: str = "mean", sample_weight: Any = None
+) -> Tensor:
     """Binary cross entropy of probabilities, ``-(t log x + (1 - t) log(1 - x))``.
 
-    Each logarithm stops at -100, so the loss is finite at 0 and 1. Prefer `bce_with_logits`, which loses
-    nothing there.
+    Each logarithm stops at -100, so the loss is finite at 0 and 1. Prefer `bce_with_logits`, which
+    loses nothing there.
 
     Parameters
     ----------
@@ -214,7 +244,8 @@ def bce_with_logits(
             pos = ops.broadcast_to(pos, x.shape)
         except ValueError:
             raise ValueError(
-                f"bce_with_logits: pos_weight of shape {pos.shape} does not broadcast to the prediction's {x.shape}"
+                f"bce_with_logits: pos_weight of shape {pos.shape} does not broadcast to the "
+                f"prediction's {x.shape}"
             ) from None
     return _run(_LOGITS, x, t, reduction, sample_weight, 0.0, pos)
 

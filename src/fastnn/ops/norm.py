@@ -1,8 +1,8 @@
 """Layer, RMS and batch normalisation.
 
-Statistics come from two passes over data in the cache, so a mean that is large beside the spread does no
-harm. Gradients are fused kernels; while the backward pass is itself recorded (``create_graph=True``) the
-same formulas are composed of differentiable functions instead.
+Statistics come from two passes over data in the cache, so a mean that is large beside the spread
+does no harm. Gradients are fused kernels; while the backward pass is itself recorded
+(``create_graph=True``) the same formulas are composed of differentiable functions instead.
 """
 
 from __future__ import annotations
@@ -29,28 +29,42 @@ def _real(x: Any, name: str) -> Tensor:
     if not isinstance(x, Tensor):
         x = as_tensor(x)
     if x.code > 1:
-        raise TypeError(f'{name}: expected a float tensor, got {x.dtype}; convert it with x.astype("float32")')
+        raise TypeError(
+            f'{name}: expected a float tensor, got {x.dtype}; convert it with x.astype("float32")'
+        )
     return x
 
 
-def _parameter(w: Tensor | None, what: str, shape: tuple[int, ...], x: Tensor, name: str) -> Tensor | None:
+def _parameter(
+    w: Tensor | None, what: str, shape: tuple[int, ...], x: Tensor, name: str
+) -> Tensor | None:
     """A weight, bias or statistic, checked and contiguous."""
     if w is None:
         return None
     if w.shape != shape:
         raise ValueError(f"{name}: {what} has shape {w.shape} but must be {shape} (x: {x.shape})")
     if w.code != x.code:
-        raise TypeError(f'{name}: {what} is {w.dtype} and x {x.dtype}; convert one with x.astype("{w.dtype}")')
+        raise TypeError(
+            f'{name}: {what} is {w.dtype} and x {x.dtype}; convert one with x.astype("{w.dtype}")'
+        )
     return contiguous(w)
 
 
 def _rows(x: Any, shape: int | Sequence[int], name: str) -> tuple[Tensor, tuple[int, ...], int]:
-    """x as contiguous float rows of the normalised axes' elements, and how many those are."""
+    """X as contiguous float rows of the normalised axes' elements, and how many those are."""
     x = _real(x, name)
     inner = (shape,) if isinstance(shape, int) else tuple(shape)
     if not inner or x.shape[x.ndim - len(inner) :] != inner or x.ndim < len(inner):
         raise ValueError(f"{name}: the last axes of x must be {inner}, its shape is {x.shape}")
     return contiguous(x), inner, math.prod(inner)
+
+
+def _room(node: Node, i: int, shape: tuple[int, ...], x: Tensor) -> Tensor | None:
+    """Where the gradient of input i goes: its own place if it is a parameter with one."""
+    if not node.needs(i):
+        return None
+    home = node.grad_buffer(i)
+    return home if home is not None and home.shape == shape else empty(Tensor, shape, x.code)
 
 
 def _tail(x: Tensor, inner: tuple[int, ...]) -> tuple[int, ...]:
@@ -71,7 +85,7 @@ def layer_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:
-    """``(x - mean) / sqrt(var + eps) * weight + bias`` over the last axes (Ba, Kiros and Hinton 2016).
+    """``(x - mean) / sqrt(var + eps) * weight + bias`` over the last axes (Ba et al. 2016).
 
     Parameters
     ----------
@@ -111,8 +125,7 @@ def _layer_norm_backward(node: Node, dy: Tensor) -> Gradients:
     if is_grad_enabled():
         return _layer_norm_composed(x, weight, inner, eps, dy, True)
     dx = empty(Tensor, x.shape, x.code) if node.needs(0) else None
-    dw = empty(Tensor, inner, x.code) if node.needs(1) else None
-    db = empty(Tensor, inner, x.code) if node.needs(2) else None
+    dw, db = _room(node, 1, inner, x), _room(node, 2, inner, x)
     arrays = (x, weight, average, rstd, contiguous(dy), dx, dw, db)
     launch(op.layer_norm_grad, arrays, (math.prod(inner),))
     return dx, dw, db
@@ -140,7 +153,10 @@ def _layer_norm_composed(
 
 
 def rms_norm(
-    x: Any, normalized_shape: int | Sequence[int], weight: Tensor | None = None, eps: float | None = None
+    x: Any,
+    normalized_shape: int | Sequence[int],
+    weight: Tensor | None = None,
+    eps: float | None = None,
 ) -> Tensor:
     """``x / sqrt(mean(x^2) + eps) * weight`` over the last axes (Zhang and Sennrich 2019).
 
@@ -174,7 +190,7 @@ def _rms_norm_backward(node: Node, dy: Tensor) -> Gradients:
     if is_grad_enabled():
         return _layer_norm_composed(x, weight, inner, eps, dy, False)[:2]
     dx = empty(Tensor, x.shape, x.code) if node.needs(0) else None
-    dw = empty(Tensor, inner, x.code) if node.needs(1) else None
+    dw = _room(node, 1, inner, x)
     launch(op.rms_norm_grad, (x, weight, rstd, contiguous(dy), dx, dw), (math.prod(inner),))
     return dx, dw
 
@@ -200,8 +216,8 @@ def batch_norm(
     x : Tensor
         (N, C) or (N, C, ...): statistics are over all axes but the second.
     running_mean, running_var : Tensor or None
-        (C,). In training they move towards the batch's mean and unbiased variance, in place; else they are
-        what is used.
+        (C,). In training they move towards the batch's mean and unbiased variance, in place; else
+        they are what is used.
     weight, bias : Tensor, optional
         (C,).
     training : bool
@@ -214,8 +230,8 @@ def batch_norm(
     Raises
     ------
     ValueError
-        If the shapes do not fit, there are no running statistics out of training, or a channel has a single
-        value in training.
+        If the shapes do not fit, there are no running statistics out of training, or a channel has
+        a single value in training.
 
     Examples
     --------
@@ -241,7 +257,9 @@ def batch_norm(
     else:
         per_channel = x.size // shape[1] if shape[1] else 0
         if per_channel == 1:
-            raise ValueError(f"batch_norm: training needs more than one value for each channel, x is {shape}")
+            raise ValueError(
+                f"batch_norm: training needs more than one value for each channel, x is {shape}"
+            )
         if momentum is None and running_mean is not None and num_batches_tracked is None:
             raise ValueError("batch_norm: momentum=None needs num_batches_tracked")
         y = _batch_norm_training(
@@ -251,7 +269,14 @@ def batch_norm(
 
 
 def _batch_norm_training(
-    x: Tensor, running_mean: Any, running_var: Any, weight: Any, bias: Any, momentum: Any, eps: float, tracked: Any
+    x: Tensor,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any,
+    bias: Any,
+    momentum: Any,
+    eps: float,
+    tracked: Any,
 ) -> Tensor:
     y, shape = empty(Tensor, x.shape, x.code), (x.shape[1],)
     average, rstd = empty(Tensor, shape, x.code), empty(Tensor, shape, x.code)
@@ -283,8 +308,7 @@ def _batch_norm_backward(node: Node, dy: Tensor) -> Gradients:
     if is_grad_enabled():
         return _batch_norm_composed(x, weight, average, rstd, eps, training, dy)
     dx = empty(Tensor, x.shape, x.code) if node.needs(0) else None
-    dw = empty(Tensor, average.shape, x.code) if node.needs(1) else None
-    db = empty(Tensor, average.shape, x.code) if node.needs(2) else None
+    dw, db = _room(node, 1, average.shape, x), _room(node, 2, average.shape, x)
     launch(op.batch_norm_grad, (x, weight, average, rstd, contiguous(dy), dx, dw, db), (training,))
     return dx, dw, db
 

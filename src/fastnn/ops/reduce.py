@@ -1,8 +1,8 @@
 """Reductions over any axes: sums, extremes, moments; and sums that run along an axis.
 
-Every function takes ``axis`` (an integer, a tuple, or None for all axes) and ``keepdims`` as numpy has
-them. Results have the same bits at any number of threads. Sums are blocked, so their error grows with the
-logarithm of the number of elements rather than with the number.
+Every function takes ``axis`` (an integer, a tuple, or None for all axes) and ``keepdims`` as numpy
+has them. Results have the same bits at any number of threads. Sums are blocked, so their error
+grows with the logarithm of the number of elements rather than with the number.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from ..tensor import Tensor, as_tensor
 from .comparison import where
 
 __all__ = [
-    "all", "any", "argmax", "argmin", "cumsum", "logsumexp", "max", "mean", "min", "prod", "std", "sum",
-    "var",
+    "all", "any", "argmax", "argmin", "cumsum", "logsumexp", "max", "mean", "min", "prod", "std",
+    "sum", "var",
 ]  # fmt: skip
 
 Axis = int | Sequence[int] | None
@@ -52,7 +52,7 @@ def _axes(x: Tensor, axis: Axis, name: str) -> tuple[int, ...]:
 
 
 def _kept(x: Tensor, axes: tuple[int, ...]) -> tuple[int, ...]:
-    """x's shape with 1 for the reduced axes."""
+    """X's shape with 1 for the reduced axes."""
     shape = list(x.shape)
     for a in axes:
         shape[a] = 1
@@ -64,7 +64,12 @@ def _without(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _reduce(
-    code: int, x: Tensor, axes: tuple[int, ...], keepdims: bool, dtype: int, scalars: tuple[float, ...] = ()
+    code: int,
+    x: Tensor,
+    axes: tuple[int, ...],
+    keepdims: bool,
+    dtype: int,
+    scalars: tuple[float, ...] = (),
 ) -> Tensor:
     """The op's result, not recorded."""
     y: Tensor = empty(Tensor, _kept(x, axes), dtype)
@@ -87,7 +92,7 @@ def _squeeze_backward(node: Node, dy: Tensor) -> Gradients:
 
 
 def _insert(x: Tensor, ndim: int, axes: tuple[int, ...]) -> Tensor:
-    """A view of x with axes of length 1 put back where they were reduced; x itself if it has them."""
+    """A view of x with axes of length 1 where they were reduced; x itself if it has them."""
     if x.ndim == ndim:
         return x
     shape, strides = list(x.shape), list(x.strides)
@@ -111,7 +116,9 @@ def _spread(dy: Tensor, shape: tuple[int, ...], axes: tuple[int, ...]) -> Tensor
             strides[a] = 0
         else:
             strides.insert(a, 0)
-    return record(dy._as_view(shape, strides), "broadcast_to", _spread_backward, (dy,), (axes, keepdims))
+    return record(
+        dy._as_view(shape, strides), "broadcast_to", _spread_backward, (dy,), (axes, keepdims)
+    )
 
 
 def _count(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
@@ -125,7 +132,9 @@ def _tensor(x: Any, name: str, real: bool = False) -> Tensor:
     if not isinstance(x, Tensor):
         x = as_tensor(x)
     if real and x.code > 1:
-        raise TypeError(f'{name}: expected a float tensor, got {x.dtype}; convert it with x.astype("float32")')
+        raise TypeError(
+            f'{name}: expected a float tensor, got {x.dtype}; convert it with x.astype("float32")'
+        )
     return x
 
 
@@ -199,7 +208,7 @@ def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 def _prod_backward(node: Node, dy: Tensor) -> Gradients:
-    """Each element's gradient is the product of the others: total / x, except where there are zeros."""
+    """The gradient is the product of the others: total / x, except where there are zeros."""
     x, axes = node.saved
     dy = _spread(dy, x.shape, axes)
     zero = (x == 0).astype(x.dtype)
@@ -288,7 +297,8 @@ def argmax(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     Parameters
     ----------
     axis : int or tuple of int, optional
-        Over several axes (all of them by default) the index counts their elements in row-major order.
+        Over several axes (all of them by default) the index counts their elements in row-major
+        order.
 
     Returns
     -------

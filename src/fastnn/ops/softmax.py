@@ -17,11 +17,13 @@ Gradients = tuple[Tensor | None, ...]
 
 
 def _prepared(x: Any, axis: int, name: str) -> tuple[Tensor, int, Tensor]:
-    """x as a float tensor, the axis counted from 0, and room for the result."""
+    """X as a float tensor, the axis counted from 0, and room for the result."""
     if not isinstance(x, Tensor):
         x = as_tensor(x)
     if x.code > 1:
-        raise TypeError(f'{name}: expected a float tensor, got {x.dtype}; convert it with x.astype("float32")')
+        raise TypeError(
+            f'{name}: expected a float tensor, got {x.dtype}; convert it with x.astype("float32")'
+        )
     n = x.ndim
     if not isinstance(axis, int):
         raise TypeError(f"{name}: axis is an integer, got {axis!r}")
