@@ -23,7 +23,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 sys.path.insert(0, str(Path(__file__).parent / "tools"))
-from flags import FLAGS, ISAS  # noqa: E402
+from flags import FLAGS, ISAS
 
 # A free-threaded Python has no limited API; there the wheel is for its own version alone.
 LIMITED = not sysconfig.get_config_var("Py_GIL_DISABLED")
@@ -99,7 +99,9 @@ class BuildExt(build_ext):
             for name, flags in isas.items()
         ]
         team = "team_pthread.c" if openmp is None else "team_openmp.c"
-        for source in sorted(Path("csrc/ops").glob("*.c")) + sorted(Path("csrc/runtime").glob("*.c")):
+        for source in sorted(Path("csrc/ops").glob("*.c")) + sorted(
+            Path("csrc/runtime").glob("*.c")
+        ):
             if source.name.startswith("team_") and source.name != team:
                 continue
             flags = openmp[0] if openmp and source.name == team else []

@@ -12,7 +12,9 @@ import fastnn
 from fastnn import _core
 
 ROOT = Path(__file__).parents[1]
-SOURCE = (ROOT / "csrc" / "fastnn.h").exists()  # false where the tests run on an installed wheel alone
+SOURCE = (
+    ROOT / "csrc" / "fastnn.h"
+).exists()  # false where the tests run on an installed wheel alone
 CC = next((name for name in ("gcc", "clang", "cc") if shutil.which(name)), None)
 
 

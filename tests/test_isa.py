@@ -75,7 +75,7 @@ def test_unknown_name_is_an_error():
     status, _, errors = python("import fastnn", FASTNN_ISA="mmx")
     assert status == 1
     assert "ImportError" in errors.splitlines()[-1]
-    assert "FASTNN_ISA=mmx" in errors and "portable" in errors or "neon" in errors
+    assert ("FASTNN_ISA=mmx" in errors and "portable" in errors) or "neon" in errors
 
 
 def test_isa_the_cpu_lacks_is_an_error():

@@ -37,7 +37,9 @@ def work(seed=0):
     x = np.random.default_rng(seed).standard_normal((301, 517)).astype("f4")
     t = fastnn.tensor(x)
     product = t @ fastnn.tensor(np.ascontiguousarray(x.T))
-    return [y.numpy().tobytes() for y in (product, fastnn.exp(t), fastnn.sum(t), fastnn.sum(t, axis=0))]
+    return [
+        y.numpy().tobytes() for y in (product, fastnn.exp(t), fastnn.sum(t), fastnn.sum(t, axis=0))
+    ]
 
 
 def test_same_bits_at_any_number_of_threads():

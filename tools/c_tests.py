@@ -4,7 +4,7 @@
     python tools/c_tests.py cross      for aarch64, run by qemu
     python tools/c_tests.py sanitize   under Address-, UndefinedBehavior- and ThreadSanitizer
 
-The compiler is $CC, else gcc, else clang, else cc. Objects are in build/c/ and are made anew when a source is newer.
+The compiler is $CC, else gcc, clang or cc. Objects are kept in build/c/.
 """
 
 from __future__ import annotations

@@ -20,7 +20,11 @@ trap 'rm -rf "$fresh"' EXIT
   $("$PYTHON" tools/extras.py test)
 cp -r tests "$fresh/tests"
 cd "$fresh"
-PATH=$fresh/env/bin env -u PYTHONPATH python -m fastnn info
-PATH=$fresh/env/bin env -u PYTHONPATH python -m pytest -q -p no:cacheprovider \
-  tests/test_build.py tests/test_isa.py tests/test_threads.py tests/test_fork.py
+unset PYTHONPATH FASTNN_ISA
+(
+  PATH=$fresh/env/bin
+  python -m fastnn info
+  python -m pytest -q -p no:cacheprovider \
+    tests/test_build.py tests/test_isa.py tests/test_threads.py tests/test_fork.py
+)
 echo "wheel: $wheel works without a compiler"

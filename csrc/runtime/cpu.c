@@ -31,8 +31,8 @@ static inline int has_avx2(void) {
   if ((saved_registers() & 0x6) != 0x6) return 0; /* xmm, ymm */
   if (!__get_cpuid_count(7, 0, &a, &b7, &c, &d)) return 0;
   if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
-  return bit(c, 28) && bit(c, 12) && bit(c, 29)  /* AVX, FMA, F16C */
-         && bit(b7, 5) && bit(b7, 8);            /* AVX2, BMI2 */
+  return bit(c, 28) && bit(c, 12) && bit(c, 29) /* AVX, FMA, F16C */
+         && bit(b7, 5) && bit(b7, 8);           /* AVX2, BMI2 */
 }
 
 static inline int has_avx512(void) {
@@ -93,7 +93,9 @@ int fnn_isa_compiled(int i, const char **name, int *supported) {
   return 1;
 }
 
-const fnn_kernels *fnn_kernels_of(int dtype) { return &isas[chosen_isa()].kernels[dtype == FNN_F64]; }
+const fnn_kernels *fnn_kernels_of(int dtype) {
+  return &isas[chosen_isa()].kernels[dtype == FNN_F64];
+}
 
 const char *fnn_cpu_name(void) {
   static char name[64];
@@ -102,7 +104,8 @@ const char *fnn_cpu_name(void) {
   unsigned word[12] = {0}, top = __get_cpuid_max(0x80000000u, NULL);
   char brand[49] = {0};
   for (unsigned i = 0; i < 3 && top >= 0x80000004u; i++)
-    __get_cpuid(0x80000002u + i, &word[4 * i], &word[4 * i + 1], &word[4 * i + 2], &word[4 * i + 3]);
+    __get_cpuid(0x80000002u + i, &word[4 * i], &word[4 * i + 1], &word[4 * i + 2],
+                &word[4 * i + 3]);
   memcpy(brand, word, 48);
   snprintf(name, sizeof name, "%s", brand + strspn(brand, " "));
   for (size_t n = strlen(name); n && name[n - 1] == ' '; n--) name[n - 1] = 0;

@@ -55,17 +55,22 @@ fnn_status fnn_plan_call(const fnn_call *call, fnn_plan *plan, fnn_failure *why)
     return fail(why, FNN_ERR_VALUE, "no op has number {seen}", call->op, FNN_OPS);
   unsigned arrays = arrays_of(call->op), count = arrays >> 16;
   if (call->n_arrays != (int32_t)count)
-    return fail(why, FNN_ERR_VALUE, "{seen} arrays where {limit} are expected", call->n_arrays, count);
+    return fail(why, FNN_ERR_VALUE, "{seen} arrays where {limit} are expected", call->n_arrays,
+                count);
   for (int i = 0; i < call->n_arrays; i++) {
     const fnn_array *a = &call->arrays[i];
     if (!fnn_present(a)) {
-      if (arrays >> i & 1) return fail(why, FNN_ERR_VALUE, "array {seen} of {limit} may not be absent", i, count);
+      if (arrays >> i & 1)
+        return fail(why, FNN_ERR_VALUE, "array {seen} of {limit} may not be absent", i, count);
       continue;
     }
     if (a->ndim < 0 || a->ndim > FNN_MAX_DIMS)
-      return fail(why, FNN_ERR_SHAPE, "an array has {seen} dimensions, at most {limit} are possible", a->ndim, FNN_MAX_DIMS);
+      return fail(why, FNN_ERR_SHAPE,
+                  "an array has {seen} dimensions, at most {limit} are possible", a->ndim,
+                  FNN_MAX_DIMS);
     if (a->dtype < 0 || a->dtype >= FNN_DTYPES)
-      return fail(why, FNN_ERR_DTYPE, "an array has the unknown element type {seen}", a->dtype, FNN_DTYPES);
+      return fail(why, FNN_ERR_DTYPE, "an array has the unknown element type {seen}", a->dtype,
+                  FNN_DTYPES);
   }
   return rows[call->op].plan(call, plan, why);
 }
@@ -102,7 +107,8 @@ fnn_status fnn_launch(const fnn_call *call, fnn_failure *why) {
   if (plan.workspace > 0) {
     workspace = fnn_alloc(plan.workspace);
     if (!workspace)
-      return fail(why, FNN_ERR_MEMORY, "no memory for {seen} bytes of workspace", plan.workspace, 0);
+      return fail(why, FNN_ERR_MEMORY, "no memory for {seen} bytes of workspace", plan.workspace,
+                  0);
   }
   double time = serial_time(&plan);
   status = fnn_team_run(threads_for(&plan, time), patience_for(time), member, call, workspace, why);

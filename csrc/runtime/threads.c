@@ -87,7 +87,8 @@ static double cgroup_quota(void) {
   FILE *file = fopen("/proc/self/cgroup", "r");
   while (file && fgets(line, sizeof line, file)) {
     line[strcspn(line, "\n")] = 0;
-    char *controllers = strchr(line, ':'), *group = controllers ? strchr(controllers + 1, ':') : NULL;
+    char *controllers = strchr(line, ':'),
+         *group = controllers ? strchr(controllers + 1, ':') : NULL;
     if (!group) continue;
     *group++ = 0;
     controllers++;
@@ -116,7 +117,8 @@ static void find_count(void) {
   } else {
     double quota = cgroup_quota();
     count = affinity();
-    snprintf(reason, sizeof reason, "%d of %d cores in this process's affinity", count, fnn_cores());
+    snprintf(reason, sizeof reason, "%d of %d cores in this process's affinity", count,
+             fnn_cores());
     if (quota > 0 && quota < count) {
       count = quota < 1 ? 1 : (int)quota;
       snprintf(reason, sizeof reason, "cgroup quota of %.4g cores", quota);

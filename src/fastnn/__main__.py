@@ -11,7 +11,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m fastnn", description="fastnn on this machine")
     parser.add_argument("--version", action="version", version=f"fastnn {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("info", help="version, compiler, instruction sets, CPU, cores, threads and why")
+    commands.add_parser(
+        "info", help="version, compiler, instruction sets, CPU, cores, threads and why"
+    )
     parser.parse_args(arguments)
     print(info())
     return 0

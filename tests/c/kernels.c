@@ -41,7 +41,9 @@ static int64_t length(int64_t large) {
 }
 
 /* --- arrays --- */
-static int64_t itemsize(int dtype) { return dtype == FNN_F64 || dtype == FNN_I64 ? 8 : dtype < FNN_U8 ? 4 : 1; }
+static int64_t itemsize(int dtype) {
+  return dtype == FNN_F64 || dtype == FNN_I64 ? 8 : dtype < FNN_U8 ? 4 : 1;
+}
 
 static int64_t count(const fnn_array *a) {
   int64_t n = 1;
@@ -90,22 +92,36 @@ static char *element(const fnn_array *a, int64_t i) {
 static double get(const fnn_array *a, int64_t i) {
   const void *p = element(a, i);
   switch (a->dtype) {
-    case FNN_F32: return *(const float *)p;
-    case FNN_F64: return *(const double *)p;
-    case FNN_I64: return (double)*(const int64_t *)p;
-    case FNN_I32: return *(const int32_t *)p;
-    default: return *(const uint8_t *)p;
+    case FNN_F32:
+      return *(const float *)p;
+    case FNN_F64:
+      return *(const double *)p;
+    case FNN_I64:
+      return (double)*(const int64_t *)p;
+    case FNN_I32:
+      return *(const int32_t *)p;
+    default:
+      return *(const uint8_t *)p;
   }
 }
 
 static void set(const fnn_array *a, int64_t i, double x) {
   void *p = element(a, i);
   switch (a->dtype) {
-    case FNN_F32: *(float *)p = (float)x; break;
-    case FNN_F64: *(double *)p = x; break;
-    case FNN_I64: *(int64_t *)p = (int64_t)x; break;
-    case FNN_I32: *(int32_t *)p = (int32_t)x; break;
-    default: *(uint8_t *)p = (uint8_t)x;
+    case FNN_F32:
+      *(float *)p = (float)x;
+      break;
+    case FNN_F64:
+      *(double *)p = x;
+      break;
+    case FNN_I64:
+      *(int64_t *)p = (int64_t)x;
+      break;
+    case FNN_I32:
+      *(int32_t *)p = (int32_t)x;
+      break;
+    default:
+      *(uint8_t *)p = (uint8_t)x;
   }
 }
 
@@ -144,7 +160,8 @@ static void run(launch *l, const block *out) {
   if (fnn_launch(&l->call, &why) != FNN_OK) fail_at(__LINE__, why.message);
   CHECK(memcmp(once, out->memory, (size_t)out->bytes) == 0);
   for (int i = 0; i < GUARD; i++)
-    CHECK(out->memory[i] == before[i] && out->memory[out->bytes - 1 - i] == before[out->bytes - 1 - i]);
+    CHECK(out->memory[i] == before[i] &&
+          out->memory[out->bytes - 1 - i] == before[out->bytes - 1 - i]);
   free(before);
   free(once);
   checked++;
@@ -153,9 +170,11 @@ static void run(launch *l, const block *out) {
 /* Of one result: rounding errors that grow with `scale`, `units` of the type's precision. */
 static void near(const fnn_array *y, int64_t i, double expect, double scale, double units) {
   double seen = get(y, i), eps = y->dtype == FNN_F32 ? 1.2e-7 : 2.3e-16;
-  if (isnan(expect) ? isnan(seen) : seen == expect || fabs(seen - expect) <= units * eps * scale + 1e-37) return;
-  printf("%s: element %lld is %.9g, expected %.9g (tolerance %.3g)\n", subject, (long long)i, seen, expect,
-         units * eps * scale);
+  if (isnan(expect) ? isnan(seen)
+                    : seen == expect || fabs(seen - expect) <= units * eps * scale + 1e-37)
+    return;
+  printf("%s: element %lld is %.9g, expected %.9g (tolerance %.3g)\n", subject, (long long)i, seen,
+         expect, units * eps * scale);
   fail_at(__LINE__, "result");
 }
 
@@ -176,12 +195,15 @@ static void unary(int dtype) {
     double (*f)(double);
     double low, high;
   } rows[] = {
-      {FNN_OP_exp, exp, -80, 80},   {FNN_OP_log, log, 1e-6, 1e6},         {FNN_OP_tanh, tanh, -10, 10},
-      {FNN_OP_erf, erf, -5, 5},     {FNN_OP_sigmoid, f_sigmoid, -30, 30}, {FNN_OP_relu, f_relu, -1, 1},
-      {FNN_OP_sqrt, sqrt, 0, 100},  {FNN_OP_rsqrt, f_rsqrt, 0.01, 100},   {FNN_OP_neg, f_neg, -1, 1},
-      {FNN_OP_abs, fabs, -1, 1},    {FNN_OP_square, f_square, -9, 9},     {FNN_OP_gelu, f_gelu, -3, 6},
-      {FNN_OP_silu, f_silu, -9, 9}, {FNN_OP_round, nearbyint, -99, 99},   {FNN_OP_floor, floor, -99, 99},
-      {FNN_OP_expm1, expm1, -9, 9}, {FNN_OP_log1p, log1p, -0.9, 99},      {FNN_OP_ceil, ceil, -99, 99},
+      {FNN_OP_exp, exp, -80, 80},           {FNN_OP_log, log, 1e-6, 1e6},
+      {FNN_OP_tanh, tanh, -10, 10},         {FNN_OP_erf, erf, -5, 5},
+      {FNN_OP_sigmoid, f_sigmoid, -30, 30}, {FNN_OP_relu, f_relu, -1, 1},
+      {FNN_OP_sqrt, sqrt, 0, 100},          {FNN_OP_rsqrt, f_rsqrt, 0.01, 100},
+      {FNN_OP_neg, f_neg, -1, 1},           {FNN_OP_abs, fabs, -1, 1},
+      {FNN_OP_square, f_square, -9, 9},     {FNN_OP_gelu, f_gelu, -3, 6},
+      {FNN_OP_silu, f_silu, -9, 9},         {FNN_OP_round, nearbyint, -99, 99},
+      {FNN_OP_floor, floor, -99, 99},       {FNN_OP_expm1, expm1, -9, 9},
+      {FNN_OP_log1p, log1p, -0.9, 99},      {FNN_OP_ceil, ceil, -99, 99},
   };
   for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
     int64_t shape[2] = {length(60), length(900)};
@@ -201,20 +223,28 @@ static void unary(int dtype) {
 
 static double two(int op, double a, double b) {
   switch (op) {
-    case FNN_OP_add: return a + b;
-    case FNN_OP_sub: return a - b;
-    case FNN_OP_mul: return a * b;
-    case FNN_OP_div: return a / b;
-    case FNN_OP_minimum: return a < b ? a : b;
-    case FNN_OP_maximum: return a > b ? a : b;
-    case FNN_OP_less: return a < b;
-    default: return a <= b;
+    case FNN_OP_add:
+      return a + b;
+    case FNN_OP_sub:
+      return a - b;
+    case FNN_OP_mul:
+      return a * b;
+    case FNN_OP_div:
+      return a / b;
+    case FNN_OP_minimum:
+      return a < b ? a : b;
+    case FNN_OP_maximum:
+      return a > b ? a : b;
+    case FNN_OP_less:
+      return a < b;
+    default:
+      return a <= b;
   }
 }
 
 static void binary(int dtype) {
-  static const int ops[] = {FNN_OP_add, FNN_OP_sub, FNN_OP_mul, FNN_OP_div, FNN_OP_minimum,
-                            FNN_OP_maximum, FNN_OP_less, FNN_OP_less_equal};
+  static const int ops[] = {FNN_OP_add,     FNN_OP_sub,     FNN_OP_mul,  FNN_OP_div,
+                            FNN_OP_minimum, FNN_OP_maximum, FNN_OP_less, FNN_OP_less_equal};
   for (size_t r = 0; r < sizeof ops / sizeof ops[0]; r++) {
     int truth = ops[r] == FNN_OP_less || ops[r] == FNN_OP_less_equal;
     int64_t shape[3] = {1 + below(5), length(40), length(300)};
@@ -298,8 +328,8 @@ static void products(int dtype) {
 
 /* --- reduce --- */
 static void reductions(int dtype) {
-  static const int ops[] = {FNN_OP_sum, FNN_OP_mean, FNN_OP_max, FNN_OP_min, FNN_OP_argmax, FNN_OP_var,
-                            FNN_OP_logsumexp, FNN_OP_sum_squares};
+  static const int ops[] = {FNN_OP_sum,    FNN_OP_mean, FNN_OP_max,       FNN_OP_min,
+                            FNN_OP_argmax, FNN_OP_var,  FNN_OP_logsumexp, FNN_OP_sum_squares};
   for (size_t r = 0; r < sizeof ops / sizeof ops[0]; r++) {
     int op = ops[r], axes = (int)below(8);
     int64_t x_shape[3] = {1 + below(9), 1 + below(60), 1 + below(600)}, y_shape[3];
@@ -316,7 +346,8 @@ static void reductions(int dtype) {
       long double sum = 0, squares = 0, exps = 0;
       double low = INFINITY, high = -INFINITY, at = 0, n = 0;
       for (int64_t i = 0; i < count(&x.a); i++) {
-        int64_t index[3] = {i / (x_shape[1] * x_shape[2]), i / x_shape[2] % x_shape[1], i % x_shape[2]};
+        int64_t index[3] = {i / (x_shape[1] * x_shape[2]), i / x_shape[2] % x_shape[1],
+                            i % x_shape[2]};
         int64_t to = 0;
         for (int d = 0; d < 3; d++) to = to * y_shape[d] + (y_shape[d] == 1 ? 0 : index[d]);
         if (to != o) continue;
@@ -367,9 +398,11 @@ static void softmaxes(int dtype) {
 
 /* --- loss --- */
 static void losses(int dtype) {
-  int64_t rows = 1 + below(300), classes = 1 + below(40), sx[2] = {rows, classes}, ss[2] = {rows, 2};
+  int64_t rows = 1 + below(300), classes = 1 + below(40), sx[2] = {rows, classes},
+          ss[2] = {rows, 2};
   block x = make(dtype, 2, sx, 0), target = make(dtype, 2, sx, 0), labels = make1(FNN_I64, rows, 0);
-  block loss = make(dtype, 0, NULL, 0), total = make(dtype, 0, NULL, 0), stats = make(dtype, 2, ss, 0);
+  block loss = make(dtype, 0, NULL, 0), total = make(dtype, 0, NULL, 0),
+        stats = make(dtype, 2, ss, 0);
   fill(&x, -5, 5);
   fill(&target, -5, 5);
   long double squares = 0, entropy = 0;
@@ -405,7 +438,8 @@ static void losses(int dtype) {
   integer(&l, 2);
   run(&l, &loss);
   near(&loss.a, 0, (double)entropy / (double)rows, 10, 16);
-  set(&labels.a, below(rows), (double)classes); /* a label out of range: an error, nothing written */
+  set(&labels.a, below(rows),
+      (double)classes); /* a label out of range: an error, nothing written */
   double before = get(&loss.a, 0);
   fnn_failure why;
   CHECK(fnn_launch(&l.call, &why) == FNN_ERR_VALUE && get(&loss.a, 0) == before);
@@ -416,7 +450,8 @@ static void losses(int dtype) {
 static void moves(int dtype) {
   int64_t outer = 1 + below(5), m = 1 + below(50), inner = 1 + below(70), n = length(400);
   int64_t sx[3] = {outer, m, inner}, sy[3] = {outer, n, inner};
-  block x = make(dtype, 3, sx, (int)below(2)), y = make(dtype, 3, sy, 0), index = make1(FNN_I64, n, 0);
+  block x = make(dtype, 3, sx, (int)below(2)), y = make(dtype, 3, sy, 0),
+        index = make1(FNN_I64, n, 0);
   block sums = make(dtype, 3, sx, 0);
   fill(&x, -1, 1);
   for (int64_t i = 0; i < n; i++) set(&index.a, i, (double)(below(2 * m) - m));
@@ -552,8 +587,9 @@ static void refusals(int dtype) {
 }
 
 int main(int argc, char **argv) {
-  static void (*const families[])(int) = {unary,  binary, copies, products,   reductions, softmaxes,
-                                          losses, moves,  randoms, optimizers, refusals};
+  static void (*const families[])(int) = {unary,      binary,     copies,  products,
+                                          reductions, softmaxes,  losses,  moves,
+                                          randoms,    optimizers, refusals};
   int repeats = argc > 2 ? atoi(argv[2]) : 3, supported;
   CHECK(fnn_isa_select("no such") == -1);
   for (int i = 0; fnn_isa_compiled(i, &isa, &supported); i++) {

@@ -9,12 +9,12 @@
 
 #include "../../csrc/runtime/team.h"
 
-#define CHECK(condition)                                                 \
-  do {                                                                   \
-    if (!(condition)) {                                                  \
-      printf("%s:%d: not true: %s\n", __FILE__, __LINE__, #condition);   \
-      exit(1);                                                           \
-    }                                                                    \
+#define CHECK(condition)                                               \
+  do {                                                                 \
+    if (!(condition)) {                                                \
+      printf("%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
+      exit(1);                                                         \
+    }                                                                  \
   } while (0)
 
 enum { CELLS = 1000, ROUNDS = 50 };
@@ -31,8 +31,7 @@ static void mix(const void *arg, fnn_team *team) {
   fnn_range mine = fnn_share(CELLS, team);
   atomic_fetch_add(&g->calls, 1);
   int widest = atomic_load(&g->widest);
-  while (team->size > widest && !atomic_compare_exchange_weak(&g->widest, &widest, team->size)) {
-  }
+  while (team->size > widest && !atomic_compare_exchange_weak(&g->widest, &widest, team->size)) {}
   for (int round = 0; round < ROUNDS; round++) {
     const int64_t *from = g->cell[round % 2];
     int64_t *to = g->cell[(round + 1) % 2];
