@@ -126,5 +126,7 @@ def test_bad_settings(call: object, match: str) -> None:
 
 
 def test_integers_are_refused() -> None:
-    with pytest.raises(TypeError, match=r'relu: expected float32 or float64, got int64.*astype\("float32"\)'):
+    with pytest.raises(
+        TypeError, match=r'relu: expected float32 or float64, got int64.*astype\("float32"\)'
+    ):
         ops.relu(Tensor([1, 2]))

@@ -87,7 +87,9 @@ def _density(x: np.ndarray) -> np.ndarray:
 
 
 def _tanh_argument(x: np.ndarray) -> np.ndarray:
-    return 2 * np.sqrt(2 / LD("3.14159265358979323846264338327950288")) * (x + LD("0.044715") * x**3)
+    return (
+        2 * np.sqrt(2 / LD("3.14159265358979323846264338327950288")) * (x + LD("0.044715") * x**3)
+    )
 
 
 def _mish(x: np.ndarray) -> np.ndarray:
@@ -189,7 +191,9 @@ def test_within_four_ulp(name: str, dtype: str, isa: str) -> None:
 def test_pow_within_four_ulp(dtype: str, isa: str) -> None:
     rng = np.random.default_rng(3)
     reach = np.log(np.finfo(dtype).max)
-    a = np.concatenate([np.exp(rng.uniform(-0.9, 0.9, 20_000) * reach), rng.uniform(0.4, 2.5, 20_000)])
+    a = np.concatenate(
+        [np.exp(rng.uniform(-0.9, 0.9, 20_000) * reach), rng.uniform(0.4, 2.5, 20_000)]
+    )
     a = a.astype(dtype)
     with np.errstate(all="ignore"):
         b = (rng.uniform(-1, 1, a.size) * reach / np.maximum(np.abs(np.log(a)), 1e-6)).astype(dtype)
@@ -216,14 +220,28 @@ def test_log_and_roots_of_subnormals(dtype: str, isa: str) -> None:
     eps = np.finfo(dtype).eps
     np.testing.assert_allclose(apply("log", x), np.log(x.astype(LD)).astype(dtype), rtol=2 * eps)
     np.testing.assert_allclose(apply("sqrt", x), np.sqrt(x.astype(LD)).astype(dtype), rtol=eps)
-    np.testing.assert_allclose(apply("rsqrt", x), (1 / np.sqrt(x.astype(LD))).astype(dtype), rtol=2 * eps)
+    np.testing.assert_allclose(
+        apply("rsqrt", x), (1 / np.sqrt(x.astype(LD))).astype(dtype), rtol=2 * eps
+    )
     assert np.isnan(apply("log", -x)).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_zeros_keep_their_sign(dtype: str, isa: str) -> None:
     zeros = np.array([0.0, -0.0], dtype)
-    for name in "expm1 log1p tanh erf sin sqrt silu mish gelu gelu_tanh neg".split():
+    for name in [
+        "expm1",
+        "log1p",
+        "tanh",
+        "erf",
+        "sin",
+        "sqrt",
+        "silu",
+        "mish",
+        "gelu",
+        "gelu_tanh",
+        "neg",
+    ]:
         y = apply(name, zeros, scalars=SCALARS.get(name, ()))
         assert (y == 0).all(), name
         assert list(np.signbit(y)) == ([True, False] if name == "neg" else [False, True]), name
@@ -244,7 +262,11 @@ def _slope_mish(x: np.ndarray) -> np.ndarray:
 
 def _slope_gelu_tanh(x: np.ndarray) -> np.ndarray:
     s = _sigmoid(_tanh_argument(x))
-    inner = 2 * np.sqrt(2 / LD("3.14159265358979323846264338327950288")) * (1 + 3 * LD("0.044715") * x * x)
+    inner = (
+        2
+        * np.sqrt(2 / LD("3.14159265358979323846264338327950288"))
+        * (1 + 3 * LD("0.044715") * x * x)
+    )
     return s + x * inner * s * _sigmoid(-_tanh_argument(x))
 
 
@@ -266,8 +288,12 @@ def test_gradient_kernels(name: str, dtype: str, isa: str) -> None:
     x = np.linspace(-60, 60, 40_001).astype(dtype)
     slope = apply(name, x, np.ones_like(x), scalars=scalars)
     eps = np.finfo(dtype).eps
-    np.testing.assert_allclose(slope, formula(x.astype(LD)).astype(dtype), rtol=4 * eps, atol=4 * eps)
-    ends = apply(name, np.array([-np.inf, np.inf, np.nan], dtype), np.ones(3, dtype), scalars=scalars)
+    np.testing.assert_allclose(
+        slope, formula(x.astype(LD)).astype(dtype), rtol=4 * eps, atol=4 * eps
+    )
+    ends = apply(
+        name, np.array([-np.inf, np.inf, np.nan], dtype), np.ones(3, dtype), scalars=scalars
+    )
     np.testing.assert_array_equal(ends, np.array([0, 1, np.nan], dtype))
 
 

@@ -1,6 +1,7 @@
-/* map.h: a pointwise kernel computes out[i] = op(in[0][i], in[1][i], ...) for n elements that lie one
- * after another. An input whose step is 0 is one value for all i (a broadcast); else its step is 1. in and
- * out may be the same memory, element by element. Element types are those of the op's row in ops.def. */
+/* map.h: a pointwise kernel computes out[i] = op(in[0][i], in[1][i], ...) for n elements that lie
+ * one after another. An input whose step is 0 is one value for all i (a broadcast); else its step
+ * is 1. in and out may be the same memory, element by element. Element types are those of the op's
+ * row in ops.def. */
 #ifndef FNN_KERNELS_MAP_H
 #define FNN_KERNELS_MAP_H
 

@@ -14,7 +14,9 @@ mp.mp.dps = 60
 def fit(f: Callable, lo: float, hi: float, degree: int) -> tuple[list, mp.mpf]:
     """Coefficients (constant first) of the polynomial through f at Chebyshev nodes, and its largest error."""
     lo, hi, n = mp.mpf(lo), mp.mpf(hi), degree + 1
-    nodes = [(lo + hi) / 2 + (hi - lo) / 2 * mp.cos(mp.pi * (k + mp.mpf(1) / 2) / n) for k in range(n)]
+    nodes = [
+        (lo + hi) / 2 + (hi - lo) / 2 * mp.cos(mp.pi * (k + mp.mpf(1) / 2) / n) for k in range(n)
+    ]
     rows = mp.matrix([[x**j for j in range(n)] for x in nodes])
     c = list(mp.lu_solve(rows, mp.matrix([f(x) for x in nodes])))
     probe = [lo + (hi - lo) * (k + mp.mpf(1) / 3) / 400 for k in range(400)]
@@ -60,7 +62,10 @@ def cos_c(z):
 def main() -> None:
     third = (mp.sqrt(2) - 1) ** 2 / (mp.sqrt(2) + 1) ** 2 * 1.01  # the largest s^2 of log
     quarter = (mp.pi / 4) ** 2 * 1.01
-    for bits, degrees, top, k in ((32, (4, 3, 2, 10, 5, 3, 2), 15, 3), (64, (9, 6, 7, 22, 10, 5, 5), 40, 6)):
+    for bits, degrees, top, k in (
+        (32, (4, 3, 2, 10, 5, 3, 2), 15, 3),
+        (64, (9, 6, 7, 22, 10, 5, 5), 40, 6),
+    ):
         fits = {
             "EXP_Q": (exp_q, -0.3475, 0.3475),
             "LOG_R": (log_r, 1e-12, third),

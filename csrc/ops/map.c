@@ -1,19 +1,21 @@
 /* map.c: pointwise ops, and copies between any strides and dtypes.
  *
- * The output's axes are put in the order of its memory and merged where every operand allows, then cut
- * into tiles: a long run of the last axis, or a small block of the last two. A tile whose elements lie one
- * after another goes to the kernel as it is; any other is gathered into a buffer on the stack first, or
- * scattered from one. Since a kernel treats each element alike, the cut does not show in the result. */
+ * The output's axes are put in the order of its memory and merged where every operand allows, then
+ * cut into tiles: a long run of the last axis, or a small block of the last two. A tile whose
+ * elements lie one after another goes to the kernel as it is; any other is gathered into a buffer
+ * on the stack first, or scattered from one. Since a kernel treats each element alike, the cut does
+ * not show in the result. */
 #include <stdatomic.h>
 
 #include "map.h"
 
-#define BUFFERED 1024  /* elements of a tile that goes through a buffer: all of them stay in L1 */
-#define LONGEST 8192   /* elements of a tile that does not */
-#define LONG_ROW 512   /* rows from here on are tiles of their own */
-#define BLOCK 32       /* side of a tile that is transposed */
+#define BUFFERED 1024 /* elements of a tile that goes through a buffer: all of them stay in L1 */
+#define LONGEST 8192  /* elements of a tile that does not */
+#define LONG_ROW 512  /* rows from here on are tiles of their own */
+#define BLOCK 32      /* side of a tile that is transposed */
 
-/* An operand's place in the loop: byte address, element size and a stride (in elements) for each axis. */
+/* An operand's place in the loop: byte address, element size and a stride (in elements) for each
+ * axis. */
 typedef struct {
   char *data;
   int64_t stride[FNN_MAX_DIMS];
@@ -30,8 +32,8 @@ typedef struct {
 
 /* --- types --- */
 
-/* The letters after the colons of an op's row, T where there is none; the k-th array's is byte k. Read
- * from the row at the op's first call. */
+/* The letters after the colons of an op's row, T where there is none; the k-th array's is byte k.
+ * Read from the row at the op's first call. */
 static uint32_t array_kinds(int op) {
   static _Atomic uint32_t known[FNN_OPS];
   uint32_t kinds = atomic_load_explicit(&known[op], memory_order_relaxed);
@@ -71,7 +73,8 @@ static int call_dtype(const fnn_call *call) {
 static fnn_map_kernel find_kernel(const fnn_call *call) {
   int dtype = call_dtype(call);
   if (dtype < 0) return NULL;
-  return fnn_is_real(dtype) ? fnn_kernels_of(dtype)->map[call->op] : fnn_map_integer(dtype, call->op);
+  return fnn_is_real(dtype) ? fnn_kernels_of(dtype)->map[call->op]
+                            : fnn_map_integer(dtype, call->op);
 }
 
 /* --- loops --- */
@@ -193,7 +196,8 @@ static void make_loop(loop *l, const fnn_call *call) {
 typedef struct {
   char *data[FNN_MAP_INPUTS + 1];
   int64_t rows, cols;
-  int64_t across[FNN_MAP_INPUTS + 1], along[FNN_MAP_INPUTS + 1]; /* strides between rows, within a row */
+  int64_t across[FNN_MAP_INPUTS + 1],
+      along[FNN_MAP_INPUTS + 1]; /* strides between rows, within a row */
 } tile;
 
 static void find_tile(const loop *l, int64_t number, tile *t) {
@@ -227,8 +231,8 @@ static int lies_flat(const tile *t, int k) {
   return (t->along[k] == 1 || t->cols == 1) && (t->rows == 1 || t->across[k] == t->cols);
 }
 
-/* One tile of a kernel. buffers has BUFFERED elements for each operand; held remembers what was gathered
- * there, so that a row that is broadcast over many tiles is gathered once. */
+/* One tile of a kernel. buffers has BUFFERED elements for each operand; held remembers what was
+ * gathered there, so that a row that is broadcast over many tiles is gathered once. */
 static void run_tile(const loop *l, const tile *t, fnn_map_kernel kernel, const fnn_scalar *scalars,
                      double (*buffers)[BUFFERED], tile *held) {
   const void *in[FNN_MAP_INPUTS];
@@ -262,20 +266,41 @@ static void run_tile(const loop *l, const tile *t, fnn_map_kernel kernel, const 
 /* Arithmetic an element costs, in operations; only its order of magnitude matters. */
 static double cost(int op) {
   switch (op) {
-    case FNN_OP_pow: return 80;
-    case FNN_OP_gelu: case FNN_OP_gelu_grad: case FNN_OP_gelu_tanh: case FNN_OP_gelu_tanh_grad:
-    case FNN_OP_erf: case FNN_OP_mish: case FNN_OP_mish_grad: case FNN_OP_softplus: return 60;
-    case FNN_OP_exp: case FNN_OP_expm1: case FNN_OP_log: case FNN_OP_log1p: case FNN_OP_sin:
-    case FNN_OP_cos: case FNN_OP_tanh: case FNN_OP_sigmoid: case FNN_OP_silu: case FNN_OP_silu_grad:
-    case FNN_OP_elu: case FNN_OP_elu_grad: case FNN_OP_selu: case FNN_OP_selu_grad:
-    case FNN_OP_softplus_grad: return 30;
-    default: return 1;
+    case FNN_OP_pow:
+      return 80;
+    case FNN_OP_gelu:
+    case FNN_OP_gelu_grad:
+    case FNN_OP_gelu_tanh:
+    case FNN_OP_gelu_tanh_grad:
+    case FNN_OP_erf:
+    case FNN_OP_mish:
+    case FNN_OP_mish_grad:
+    case FNN_OP_softplus:
+      return 60;
+    case FNN_OP_exp:
+    case FNN_OP_expm1:
+    case FNN_OP_log:
+    case FNN_OP_log1p:
+    case FNN_OP_sin:
+    case FNN_OP_cos:
+    case FNN_OP_tanh:
+    case FNN_OP_sigmoid:
+    case FNN_OP_silu:
+    case FNN_OP_silu_grad:
+    case FNN_OP_elu:
+    case FNN_OP_elu_grad:
+    case FNN_OP_selu:
+    case FNN_OP_selu_grad:
+    case FNN_OP_softplus_grad:
+      return 30;
+    default:
+      return 1;
   }
 }
 
-/* y = op(a, b ...): every input has y's shape after numpy's broadcasting; y may be an input's own memory,
- * element by element, and otherwise overlaps none. y is overwritten. Integers wrap around; a / 0 among
- * integers is an error. */
+/* y = op(a, b ...): every input has y's shape after numpy's broadcasting; y may be an input's own
+ * memory, element by element, and otherwise overlaps none. y is overwritten. Integers wrap around;
+ * a / 0 among integers is an error. */
 fnn_status fnn_map_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why) {
   int n_in = call->n_arrays - 1;
   const fnn_array *y = &call->arrays[n_in];
@@ -304,7 +329,8 @@ fnn_status fnn_map_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why) 
   return FNN_OK;
 }
 
-/* Before anything is written: no integer divisor is 0. Returns whether all is well, to all threads alike. */
+/* Before anything is written: no integer divisor is 0. Returns whether all is well, to all threads
+ * alike. */
 static int divisors_fit(const fnn_call *call, fnn_team *team) {
   if (call->op != FNN_OP_floor_divide && call->op != FNN_OP_mod) return 1;
   const fnn_array *b = &call->arrays[1];
@@ -335,8 +361,8 @@ void fnn_map_run(const fnn_call *call, fnn_team *team) {
   for (int64_t i = share.begin; i < share.end; i++) {
     find_tile(&l, i, &t);
     if (same)
-      fnn_copy_block(l.arrays[0].size, t.rows, t.cols, t.data[0], t.across[0], t.along[0], t.data[1],
-                     t.across[1], t.along[1]);
+      fnn_copy_block(l.arrays[0].size, t.rows, t.cols, t.data[0], t.across[0], t.along[0],
+                     t.data[1], t.across[1], t.along[1]);
     else
       run_tile(&l, &t, kernel, call->scalars, buffers, &held);
   }

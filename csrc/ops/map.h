@@ -11,8 +11,10 @@ int64_t fnn_find_zero(const fnn_array *a, int64_t begin, int64_t end);
 
 /* The values of one dtype in another, one input. */
 fnn_map_kernel fnn_convert_kernel(int from, int to);
-/* A block of elements of the same dtype from any strides to any strides (in elements), not overlapping. */
-void fnn_copy_block(int64_t itemsize, int64_t rows, int64_t cols, const char *from, int64_t from_across,
-                    int64_t from_along, char *to, int64_t to_across, int64_t to_along);
+/* A block of elements of the same dtype from any strides to any strides (in elements), not
+ * overlapping. */
+void fnn_copy_block(int64_t itemsize, int64_t rows, int64_t cols, const char *from,
+                    int64_t from_across, int64_t from_along, char *to, int64_t to_across,
+                    int64_t to_along);
 
 #endif

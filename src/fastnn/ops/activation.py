@@ -26,7 +26,7 @@ __all__ = [
 
 def _ones_where(mask: Tensor, like: Tensor, otherwise: float = 0.0) -> Tensor:
     """1 where the mask holds, else another number, in like's dtype."""
-    ones = mask.astype(like.dtype)  # type: ignore[attr-defined]
+    ones = mask.astype(like.dtype)
     return ones if otherwise == 0.0 else add(mul(ones, 1.0 - otherwise), otherwise)
 
 
@@ -50,7 +50,10 @@ def _elu_slope(x: Tensor, alpha: float) -> Tensor:
     return where(greater(x, 0.0), 1.0, mul(exp(clip(x, None, 0.0)), alpha))
 
 
-_SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017, equation 14
+_SELU_SCALE, _SELU_ALPHA = (
+    1.0507009873554805,
+    1.6732632423543772,
+)  # Klambauer et al. 2017, equation 14
 
 
 def _selu_slope(x: Tensor) -> Tensor:

@@ -161,8 +161,12 @@ def _larger_backward(node: Node, dy: Tensor, low: Tensor, high: Tensor) -> Gradi
     half = mul(dy, 0.5)
     tie = equal(a, b)
     return (
-        sum_to(where(tie, half, where(less(low, high), dy, 0.0)), a.shape) if node.needs(0) else None,
-        sum_to(where(tie, half, where(less(high, low), dy, 0.0)), b.shape) if node.needs(1) else None,
+        sum_to(where(tie, half, where(less(low, high), dy, 0.0)), a.shape)
+        if node.needs(0)
+        else None,
+        sum_to(where(tie, half, where(less(high, low), dy, 0.0)), b.shape)
+        if node.needs(1)
+        else None,
     )
 
 
@@ -217,7 +221,7 @@ def _whole_power(a: Tensor, b: float) -> Tensor:
         b >>= 1
         if b:
             power = square(power)
-    return equal(a, a).astype(a.dtype) if result is None else mul(result, 1)  # type: ignore[attr-defined]
+    return equal(a, a).astype(a.dtype) if result is None else mul(result, 1)
 
 
 # --- one operand, any number ---
@@ -411,7 +415,7 @@ def clip(x: Any, low: Any = None, high: Any = None) -> Tensor:
 
 def _clip_slope(x: Tensor, low: float, high: float) -> Tensor:
     inside = logical_and(less_equal(low, x), less_equal(x, high))
-    return inside.astype(x.dtype)  # type: ignore[attr-defined]
+    return inside.astype(x.dtype)
 
 
 _CLIP = Fused("clip", op.clip, op.clip_grad, _clip_slope)

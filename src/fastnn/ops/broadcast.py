@@ -12,7 +12,9 @@ from ..tensor import Tensor, as_tensor
 __all__ = ["broadcast_shapes", "broadcast_to", "sum_to"]
 
 
-def broadcast_shapes(a: Sequence[int], b: Sequence[int], name: str = "broadcast_shapes") -> tuple[int, ...]:
+def broadcast_shapes(
+    a: Sequence[int], b: Sequence[int], name: str = "broadcast_shapes"
+) -> tuple[int, ...]:
     """The shape that arrays of shapes a and b have together, by numpy's rules.
 
     Parameters

@@ -90,7 +90,9 @@ def isfinite(x: Any) -> Tensor:
 def _truth(x: Any, name: str) -> Tensor:
     x = as_tensor(x)
     if x.code != BOOL:
-        raise TypeError(f'{name}: expected bool, got {x.dtype}; compare (x != 0) or x.astype("bool")')
+        raise TypeError(
+            f'{name}: expected bool, got {x.dtype}; compare (x != 0) or x.astype("bool")'
+        )
     return x
 
 

@@ -56,7 +56,9 @@ def number_as(value: Any, code: int, name: str) -> Tensor:
         )
     low, high = _INT_LIMITS[code]
     if not low <= value <= high:
-        raise OverflowError(f"{name}: {value} is out of range for {BY_CODE[code]} ({low} to {high})")
+        raise OverflowError(
+            f"{name}: {value} is out of range for {BY_CODE[code]} ({low} to {high})"
+        )
     return constant(int(value), code)
 
 
@@ -78,7 +80,13 @@ def matched(a: Any, b: Any, name: str) -> tuple[Tensor, Tensor]:
             return a, number_as(b, a.code, name)
         b = as_tensor(b)
     if a.code != b.code:
-        target = "float64" if {a.code, b.code} == {0, 1} else "float32" if min(a.code, b.code) <= 1 else "int64"
+        target = (
+            "float64"
+            if {a.code, b.code} == {0, 1}
+            else "float32"
+            if min(a.code, b.code) <= 1
+            else "int64"
+        )
         other = ' or x.astype("float32")' if {a.code, b.code} == {0, 1} else ""
         raise TypeError(
             f'{name}: {a.dtype} and {b.dtype} do not mix; convert one with x.astype("{target}"){other}'
@@ -109,7 +117,7 @@ def number(x: Any, name: str) -> Tensor:
         x = as_tensor(x)
     if x.code == BOOL:
         raise TypeError(f'{name}: bool tensors have no arithmetic; convert with x.astype("int64")')
-    return x  # type: ignore[no-any-return]
+    return x
 
 
 def real(x: Any, name: str) -> Tensor:
@@ -117,8 +125,10 @@ def real(x: Any, name: str) -> Tensor:
     if not isinstance(x, Array):
         x = as_tensor(x)
     if x.code > 1:
-        raise TypeError(f'{name}: expected float32 or float64, got {x.dtype}; convert with x.astype("float32")')
-    return x  # type: ignore[no-any-return]
+        raise TypeError(
+            f'{name}: expected float32 or float64, got {x.dtype}; convert with x.astype("float32")'
+        )
+    return x
 
 
 def run(code: int, x: Tensor, scalars: tuple[float, ...] = ()) -> Tensor:
