@@ -110,7 +110,7 @@ class Batches:
             start = batch * self.batch_size
             end = min(start + self.batch_size, self.rows)
             if order is None:
-                parts = [a[start:end] for a in self.arrays]
+                parts: list[Any] = [a[start:end] for a in self.arrays]
             else:
                 chosen = order[start:end]
                 parts = [a.take(chosen) for a in self.arrays]

@@ -10,7 +10,7 @@ import gzip
 import math
 import os
 import zlib
-from typing import IO
+from typing import BinaryIO
 
 import numpy as np
 
@@ -46,7 +46,7 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
             ) from None
 
 
-def _read(file: IO[bytes], shown: str, limit: int) -> np.ndarray:
+def _read(file: BinaryIO | gzip.GzipFile, shown: str, limit: int) -> np.ndarray:
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES or not 1 <= magic[3] <= 8:
         raise ValueError(f"{shown}: not an IDX file: it begins with {magic.hex(' ') or 'nothing'}")

@@ -90,7 +90,7 @@ class Mean(Metric):
     def __init__(self, function: Callable[[Any, Any], Any], name: str | None = None) -> None:
         super().__init__()
         self.function = function
-        self.name = name or getattr(function, "__name__", type(function).__name__)
+        self.name = str(name or getattr(function, "__name__", type(function).__name__))
 
     def _add(self, prediction: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> None:
         value = float(as_array(self.function(prediction, target)))
