@@ -1,0 +1,81 @@
+"""Every example runs, on a small slice of its data, and says what it should."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
+DATA = os.environ.get("FASTNN_DATA")
+needs_data = pytest.mark.skipif(not DATA, reason="FASTNN_DATA names no folder with data sets")
+
+
+def run(name, *options, timeout=120):
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / name), *options],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def percent(text, after):
+    return float(text.split(after)[1].split("%")[0])
+
+
+def test_digits(tmp_path):
+    out = run("digits.py", "--save", str(tmp_path / "digits.safetensors"))
+    assert percent(out, "test accuracy") > 97
+    assert "the same predictions, bit for bit" in out
+    assert (tmp_path / "digits.safetensors").stat().st_size > 100_000
+
+
+def test_digits_on_a_slice():
+    assert percent(run("digits.py", "--epochs", "3", "--limit", "300"), "test accuracy") > 40
+
+
+def test_plain_loop():
+    assert percent(run("plain_loop.py", "--epochs", "8"), "test accuracy") > 90
+
+
+@needs_data
+def test_mnist_mlp():
+    out = run("mnist_mlp.py", "--epochs", "2", "--limit", "4000")
+    assert percent(out, "test accuracy") > 80
+    run("mnist_mlp.py", "--fashion", "--epochs", "1", "--limit", "500")
+
+
+@needs_data
+def test_housing():
+    out = run("housing.py", "--epochs", "5", "--limit", "3000")
+    assert float(out.split("R2 ")[1].split()[0]) > 0.3
+
+
+@needs_data
+def test_spam():
+    out = run("spam.py", "--epochs", "4", "--limit", "2500")
+    assert float(out.split("test: ")[1].split("f1 ")[1].split(",")[0]) > 0.7
+
+
+@pytest.mark.parametrize("name", ["mnist_mlp.py", "housing.py", "spam.py"])
+def test_missing_data_says_where_to_put_it(name):
+    environment = {k: v for k, v in os.environ.items() if k != "FASTNN_DATA"}
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / name)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "FASTNN_DATA" in done.stderr
+
+
+def test_every_example_is_here():
+    text = pathlib.Path(__file__).read_text()
+    assert all(path.name in text for path in EXAMPLES.glob("*.py"))
