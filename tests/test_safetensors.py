@@ -220,7 +220,7 @@ def test_an_error_while_writing_keeps_the_old_file(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
     os.chmod(path, 0o640)
-    with pytest.raises(RuntimeError), atomic_write(path) as file:  # noqa: PT012
+    with pytest.raises(RuntimeError), atomic_write(path) as file:
         file.write(b"new, but not")
         raise RuntimeError
     assert path.read_bytes() == b"old"
