@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import nn
+from fastnn import models, nn
 
 
 def kinds(modules):
@@ -119,3 +119,27 @@ def test_lambda_and_identity():
     assert repr(nn.Lambda(fastnn.relu)) == "Lambda(relu)"
     with pytest.raises(TypeError, match="Lambda takes a function"):
         nn.Lambda(3)
+
+
+def test_mlp():
+    net = models.mlp(8, 16, 16, 3)
+    assert kinds(net) == ["Linear", "ReLU", "Linear", "ReLU", "Linear"]
+    assert net(fastnn.ones((2, 8))).shape == (2, 3)
+    net = models.mlp(
+        [64, 16, 3], activation=nn.Tanh, dropout=0.1, norm="batch", flatten=True,
+        output_activation="softmax", bias=False,
+    )  # fmt: skip
+    assert kinds(net) == [
+        "Flatten", "Linear", "BatchNorm1d", "Tanh", "Dropout", "Linear", "Softmax",
+    ]  # fmt: skip
+    np.testing.assert_allclose(net(fastnn.ones((2, 8, 8))).numpy().sum(1), 1, rtol=1e-6)
+    assert kinds(models.mlp(2, 2, 2, activation="selu", dropout=0.1))[2] == "AlphaDropout"
+    assert models.mlp(2, 2, dtype="float64")[0].weight.dtype == "float64"
+    with pytest.raises(ValueError, match="features of the input and of the output"):
+        models.mlp(3)
+    with pytest.raises(ValueError, match="there is no norm 'group'"):
+        models.mlp(3, 4, norm="group")
+    with pytest.raises(ValueError, match="there is no activation 'rellu'"):
+        models.mlp(3, 4, 5, activation="rellu")
+    with pytest.raises(ValueError, match="out_features must be 0 or more"):
+        models.mlp(3, -4)

@@ -142,6 +142,19 @@ def test_flatten():
         nn.Flatten()(fastnn.ones((3,)))
 
 
+def test_layers_take_numpy_arrays():
+    x = values(3, 4)
+    layers = [
+        nn.Linear(4, 4), nn.ReLU(), nn.Hardsigmoid(), nn.Softmax(), nn.Flatten(), nn.Dropout(),
+        nn.AlphaDropout(), nn.GaussianNoise(), nn.Residual(nn.Linear(4, 4)),
+    ]  # fmt: skip
+    for layer in layers:
+        for mode in (True, False):
+            y = layer.train(mode)(x)
+            assert isinstance(y, Tensor)
+            assert y.shape == x.shape
+
+
 def test_dropout():
     fastnn.manual_seed(0)
     layer = nn.Dropout(0.25)

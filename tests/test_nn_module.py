@@ -186,6 +186,28 @@ def test_hooks():
         net.register_forward_hook(3)
 
 
+def test_an_error_says_where_it_arose():
+    class Stack(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList([nn.Linear(2, 2), nn.Linear(3, 2)])
+
+        def forward(self, x):
+            for layer in self.layers:
+                x = layer(x)
+            return x
+
+    net = nn.Sequential(nn.ReLU(), nn.Residual(nn.Identity(), Stack()))
+    for model, note in (
+        (nn.Linear(3, 2), "in Linear"),
+        (net, "in 1.body.1.layers.1 (Linear) of Sequential"),
+        (nn.Lambda(lambda x: net(x)), "in Sequential.1.body.1.layers.1 (Linear) of Lambda"),
+    ):
+        with pytest.raises(ValueError, match="linear: x has 2 features") as caught:
+            model(fastnn.ones((1, 2)))
+        assert caught.value.__notes__ == [note]
+
+
 def test_first_layer_that_is_not_finite_can_be_found_with_hooks():
     net = nn.Sequential(nn.Linear(2, 2), nn.Lambda(lambda x: x / 0.0), nn.Linear(2, 2))
     bad = []
@@ -216,7 +238,7 @@ def test_to_float64_keeps_the_objects():
     assert net.out.weight.grad.dtype == "float64"
     assert net.float().scale.dtype == "float32"
     assert net.double().scale.dtype == "float64"
-    assert net.scale.grad is None
+    assert net.scale.grad.dtype == "float64"
     with pytest.raises(TypeError, match="float32 or float64, not int64"):
         net.to("int64")
 

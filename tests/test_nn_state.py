@@ -11,6 +11,20 @@ def model():
     return nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 2))
 
 
+def test_round_trip():
+    a, b = model(), model()
+    state = a.state_dict()
+    assert list(state) == [
+        "0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var",
+        "1.num_batches_tracked", "3.weight", "3.bias",
+    ]  # fmt: skip
+    assert b.load_state_dict(state) == ([], [])
+    for name, value in b.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), state[name].numpy())
+    x = fastnn.ones((3, 4))
+    np.testing.assert_array_equal(a.eval()(x).numpy(), b.eval()(x).numpy())
+
+
 def test_a_state_is_a_copy_unless_asked():
     net = model()
     kept, shared = net.state_dict(), net.state_dict(copy=False)
@@ -85,3 +99,38 @@ def test_a_shared_parameter_has_both_names():
     plain = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
     plain.load_state_dict(state)
     np.testing.assert_array_equal(plain[1].weight.numpy(), net[0].weight.numpy())
+
+
+def test_exchange_with_torch():
+    torch = pytest.importorskip("torch")
+
+    def build(nn):
+        return nn.Sequential(
+            nn.Embedding(7, 6), nn.Flatten(), nn.Linear(12, 8), nn.BatchNorm1d(8), nn.LayerNorm(8),
+            nn.RMSNorm(8), nn.GELU(), nn.Linear(8, 3, bias=False),
+        )  # fmt: skip
+
+    ours, theirs = build(nn), build(torch.nn)
+    state = theirs.state_dict()
+    assert {k: tuple(v.shape) for k, v in state.items()} == {
+        k: v.shape for k, v in ours.state_dict().items()
+    }
+    assert list(state) == list(ours.state_dict())
+    ours.load_state_dict(state)
+    ours.load_state_dict(dict(theirs.named_parameters()), strict=False)
+    back = {k: torch.from_numpy(v.numpy().copy()) for k, v in ours.state_dict().items()}
+    theirs.load_state_dict(back)
+    indices = np.random.default_rng(0).integers(0, 7, (5, 2))
+    for mode in (True, False):
+        ours.train(mode), theirs.train(mode)
+        y = ours(fastnn.Tensor(indices))
+        expected = theirs(torch.from_numpy(indices))
+        np.testing.assert_allclose(y.numpy(), expected.detach().numpy(), rtol=2e-5, atol=2e-6)
+    y.sum().backward()
+    expected.sum().backward()
+    for (name, p), q in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        np.testing.assert_allclose(
+            p.grad.numpy(), q.grad.numpy(), rtol=1e-4, atol=1e-5, err_msg=name
+        )
+    for (name, p), q in zip(ours.named_buffers(), theirs.buffers(), strict=True):
+        np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=1e-6, err_msg=name)

@@ -37,6 +37,25 @@ def test_a_table():
     assert lines[-1] == "forward     1.63 Mflop, outputs 8.1 KiB"
 
 
+def test_what_is_counted_once_and_what_is_frozen():
+    layer = nn.Linear(4, 4)
+    net = nn.Sequential(layer, layer, nn.Linear(4, 4), nn.BatchNorm1d(4))
+    net[2].weight = layer.weight
+    net[2].bias.requires_grad = False
+    summary = net.summary((3, 4))
+    assert summary.parameters == 20 + 4 + 8
+    assert summary.trainable == 28
+    assert summary.buffers == 9
+    assert summary.rows[1].calls == 2
+    text = str(summary)
+    assert "0 (Linear) x2" in text
+    assert "of which 4 are frozen" in text
+    assert "buffers     9 (40 B)" in text
+    assert net[3].num_batches_tracked.item() == 0  # it ran in evaluation mode
+    assert all(module.training for module in net.modules())
+    assert not any(module._forward_hooks for module in net.modules())
+
+
 def test_what_a_block_adds_is_its_own():
     summary = nn.Sequential(nn.Residual(nn.Linear(4, 4)), nn.Identity()).summary((3, 4))
     assert [row.output_bytes for row in summary.rows] == [0, 48, 48, 0]

@@ -178,4 +178,5 @@ def test_activity():
 
 def test_repr():
     assert repr(L2(0.5, on="*.weight")) == "L2(factor=0.5, on='*.weight')"
+    assert repr(L1(0.5, on=nn.ReLU())) == "L1(factor=0.5, on=<a ReLU>)"
     assert repr(MaxNorm(2.0)) == "MaxNorm(axis=None, limit=2.0, on='*')"

@@ -93,6 +93,8 @@ class Regularizer:
     def _on_text(self) -> str:
         if isinstance(self.on, Tensor):
             return f"on=<a parameter of shape {self.on.shape}>"
+        if hasattr(self.on, "named_parameters"):
+            return f"on=<a {type(self.on).__name__}>"
         return f"on={self.on!r}"
 
     def __repr__(self) -> str:

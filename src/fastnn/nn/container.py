@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self, overload
 
+from ..tensor import as_tensor
 from .module import Module
 
 
@@ -234,6 +235,7 @@ class Residual(Module):
 
     def forward(self, x: Any) -> Any:
         """`x + body(x)`, of the shape of `x`."""
+        x = as_tensor(x)
         y = self.body(x)
         base = x if self.shortcut is None else self.shortcut(x)
         if y.shape != base.shape:

@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import ops
 from ..random import Generator
-from ..tensor import Tensor
+from ..tensor import Tensor, as_tensor
 from ._check import real
 from .module import Module
 
@@ -42,6 +42,7 @@ class Dropout(_Noise):
         self.p = real("Dropout", "p", p, 0, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        x = as_tensor(x)
         if not self.training or self.p == 0:
             return x
         return ops.dropout(x, self.p, generator=self.generator)
@@ -62,6 +63,7 @@ class AlphaDropout(_Noise):
         self.p = real("AlphaDropout", "p", p, 0, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        x = as_tensor(x)
         if not self.training or self.p == 0:
             return x
         return ops.alpha_dropout(x, self.p, generator=self.generator)
@@ -86,6 +88,7 @@ class GaussianNoise(_Noise):
         self.std = real("GaussianNoise", "std", std, 0, math.inf)
 
     def forward(self, x: Tensor) -> Tensor:
+        x = as_tensor(x)
         if not self.training or self.std == 0:
             return x
         return ops.gaussian_noise(x, self.std, generator=self.generator)

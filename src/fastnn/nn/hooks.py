@@ -1,10 +1,13 @@
-"""Forward hooks: the handle that takes one away again."""
+"""Forward hooks: how they are run, and the handle that takes one away again."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from .module import Module
 
 _numbers = itertools.count()
 
@@ -28,3 +31,17 @@ class HookHandle:
 
     def __exit__(self, *exception: object) -> None:
         self.remove()
+
+
+def call_with_hooks(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Forward between its hooks; what a hook returns, unless None, goes on from there."""
+    for hook in tuple(module._forward_pre_hooks.values()):
+        changed = hook(module, args)
+        if changed is not None:
+            args = changed if isinstance(changed, tuple) else (changed,)
+    output = module.forward(*args, **kwargs)
+    for hook in tuple(module._forward_hooks.values()):
+        changed = hook(module, args, output)
+        if changed is not None:
+            output = changed
+    return output

@@ -14,8 +14,9 @@ from typing import Any, Self
 from ..dtypes import as_dtype
 from ..flat import Flat, flatten
 from ..tensor import Tensor
-from .hooks import HookHandle
+from .hooks import HookHandle, call_with_hooks
 from .parameter import Parameter
+from .place import note_place
 from .state import LoadResult, load_state, read_state
 from .summary import Summary, summarize
 
@@ -66,18 +67,13 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward: define forward(self, x)")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not self._forward_hooks and not self._forward_pre_hooks:
-            return self.forward(*args, **kwargs)
-        for hook in tuple(self._forward_pre_hooks.values()):
-            changed = hook(self, args)
-            if changed is not None:
-                args = changed if isinstance(changed, tuple) else (changed,)
-        output = self.forward(*args, **kwargs)
-        for hook in tuple(self._forward_hooks.values()):
-            changed = hook(self, args, output)
-            if changed is not None:
-                output = changed
-        return output
+        try:
+            if not self._forward_hooks and not self._forward_pre_hooks:
+                return self.forward(*args, **kwargs)
+            return call_with_hooks(self, args, kwargs)
+        except Exception as error:
+            note_place(error, self)
+            raise
 
     def register_forward_hook(self, hook: Callable[[Module, tuple, Any], Any]) -> HookHandle:
         """Call `hook(module, args, output)` after each forward; it may return another output.
@@ -308,8 +304,7 @@ class Module:
         """Convert parameters and buffers of real numbers to `dtype`, float32 or float64; returns
         the module.
 
-        The parameters stay the same objects, their gradients are dropped. Make the optimizer
-        afterwards.
+        The parameters stay the same objects. Make the optimizer afterwards.
 
         Examples
         --------
@@ -322,8 +317,9 @@ class Module:
             raise TypeError(f"a model's numbers are float32 or float64, not {dtype.name}")
         for tensor in (*self.parameters(), *self.buffers()):
             if tensor.dtype.is_float and tensor.code != dtype.code:
-                tensor.grad = tensor._grad_view = None
+                gradient, tensor._grad_view = tensor.grad, None
                 tensor._rebind(tensor.detach().astype(dtype))
+                tensor.grad = None if gradient is None else gradient.detach().astype(dtype)
         return self
 
     astype = to
@@ -412,7 +408,15 @@ class Module:
         Examples
         --------
         >>> from fastnn import nn
-        >>> print(nn.Sequential(nn.Linear(4, 8), nn.ReLU()).summary((1, 4)))  # doctest: +SKIP
+        >>> print(nn.Sequential(nn.Linear(4, 8), nn.ReLU()).summary((1, 4)))
+        layer         output  parameters  flops  memory
+        -----------------------------------------------
+        Sequential    (1, 8)           -      -       -
+          0 (Linear)  (1, 8)          40    72     32 B
+          1 (ReLU)    (1, 8)           -     8     32 B
+        -----------------------------------------------
+        parameters  40 (160 B)
+        forward     80 flop, outputs 64 B
         """
         return summarize(self, example, dtype)
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from .. import ops
 from ..autograd import no_grad
 from ..dtypes import as_dtype
-from ..tensor import Tensor, ones, zeros
+from ..tensor import Tensor, as_tensor, ones, zeros
 from ._check import positive, real, shape_of
 from .module import Module
 from .parameter import Parameter
@@ -128,8 +126,7 @@ class RMSNorm(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., *normalized_shape) to the same shape."""
-        eps = float(np.finfo(x.dtype.numpy).eps) if self.eps is None else self.eps
-        return ops.rms_norm(x, self.normalized_shape, self.weight, eps)
+        return ops.rms_norm(x, self.normalized_shape, self.weight, self.eps)
 
     def count_flops(self, inputs: tuple[Any, ...], output: Any) -> int:
         return int(output.size) * (3 + (self.weight is not None))
@@ -218,19 +215,21 @@ class BatchNorm1d(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C) or (N, C, L) to the same shape."""
+        x = as_tensor(x)
         if x.ndim not in (2, 3) or x.shape[1] != self.num_features:
             n = self.num_features
             raise ValueError(f"BatchNorm1d: x must be (N, {n}) or (N, {n}, L), not {x.shape}")
-        momentum = 0.0 if self.momentum is None else self.momentum
-        if self.training and self.num_batches_tracked is not None:
-            with no_grad():
-                self.num_batches_tracked.copy_(self.num_batches_tracked + 1)
-            if self.momentum is None:
-                momentum = 1 / self.num_batches_tracked.item()
         return ops.batch_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias,
-            training=self.training or self.running_mean is None, momentum=momentum, eps=self.eps,
-        )  # fmt: skip
+            x,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            training=self.training or self.running_mean is None,
+            momentum=self.momentum,
+            eps=self.eps,
+            num_batches_tracked=self.num_batches_tracked,
+        )
 
     def count_flops(self, inputs: tuple[Any, ...], output: Any) -> int:
         return int(output.size) * 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import ops
-from ..tensor import Tensor
+from ..tensor import Tensor, as_tensor
 from .module import Module
 
 
@@ -25,6 +25,7 @@ class Flatten(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, ...) to (N, product of ...)."""
+        x = as_tensor(x)
         first = self.start_dim + x.ndim * (self.start_dim < 0)
         last = self.end_dim + x.ndim * (self.end_dim < 0)
         if not 0 <= first <= last < x.ndim:
