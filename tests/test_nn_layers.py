@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import Tensor, initializers, nn
+from fastnn import Tensor, initializers, nn, regularizers
 
 RNG = np.random.default_rng(7)
 
@@ -243,3 +243,34 @@ def test_a_network_learns_with_a_plain_loop():
             for p in net.parameters():
                 p.copy_(p - p.grad * 0.2)
     assert loss.item() < first / 5
+
+
+def test_a_model_has_the_same_bits_at_any_thread_count(threads):
+    x = RNG.normal(size=(64, 6, 50)).astype(np.float32)
+    target = RNG.normal(size=(64, 3)).astype(np.float32)
+    rules = [regularizers.L2(1e-3, on="*.weight"), regularizers.MaxNorm(0.5, on="*.weight")]
+
+    def train():
+        fastnn.manual_seed(1)
+        net = nn.Sequential(
+            nn.BatchNorm1d(6), nn.Flatten(), nn.Linear(300, 200), nn.LayerNorm(200), nn.GELU(),
+            nn.Dropout(0.3), nn.Residual(nn.Linear(200, 200), nn.SELU(), nn.AlphaDropout(0.1)),
+            nn.RMSNorm(200), nn.GaussianNoise(0.1), nn.Linear(200, 3),
+        )  # fmt: skip
+        initializers.orthogonal(net[6].body[0].weight)
+        for _ in range(4):
+            error = net(x) - Tensor(target)
+            net.zero_grad()
+            ((error * error).mean() + regularizers.penalty(rules, net)).backward()
+            with fastnn.no_grad():
+                for p in net.parameters():
+                    p.copy_(p - p.grad * 0.05)
+            regularizers.constrain(rules, net)
+        return net.state_dict()
+
+    with threads(1):
+        expected = train()
+    for count in (2, 4):
+        with threads(count):
+            for name, value in train().items():
+                np.testing.assert_array_equal(value.numpy(), expected[name].numpy(), err_msg=name)
