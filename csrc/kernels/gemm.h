@@ -31,8 +31,9 @@ typedef struct {
   const fnn_gemm_kernel *direct; /* a with any strides, b's rows of unit stride anywhere in memory */
   const fnn_gemm_kernel *wide;   /* as direct, for few rows */
   const fnn_gemm_kernel *dot;    /* both with unit stride along k */
-  /* A panel: dst[p * width + i] = src[i * stride_i + p * stride_p] for p < k, i < n <= width. The places
-   * i >= n hold some finite or infinite number of src; their sums are never stored. */
+  /* ceil(n / width) panels one after another, of width * k elements each; in the first of them
+   * dst[p * width + i] = src[i * stride_i + p * stride_p]. What is beyond n in the last panel's rows is
+   * some other number of src, or is not written to at all if a whole vector of it is beyond. */
   void (*pack)(int64_t width, int64_t n, int64_t k, const void *src, int64_t stride_i, int64_t stride_p,
                void *dst);
 } fnn_gemm_kernels;

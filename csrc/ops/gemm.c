@@ -14,7 +14,7 @@
 
 /* Bytes of panels that fit the caches: a tile's share of b stays in L1 while a strip of a streams from L2.
  * The sizes suit L1 >= 32K, L2 >= 512K a core. */
-#define BLOCK_K 256
+#define BLOCK_K 384
 #define STRIP_BYTES (256 << 10)
 #define SLAB_BYTES (4 << 20)
 #define GROUP_BYTES (1 << 20)
@@ -217,18 +217,20 @@ static void gemm_pack(const gemm *g, const gemm_phase *phase, const fnn_team *te
   const char *a, *b;
   char *c;
   fnn_range share = fnn_share(phase->items * a_count, team);
-  for (int64_t i = share.begin; i < share.end; i++) {
-    int64_t item = i / a_count, panel = i % a_count, row = panel * g->height;
+  for (int64_t i = share.begin, more; i < share.end; i += more) {
+    int64_t item = i / a_count, row = i % a_count * g->height;
+    more = at_most(share.end - i, a_count - i % a_count);
     gemm_item(g, phase->first + item, &a, &b, &c);
-    g->kernels->pack(g->height, at_most(g->height, phase->m - row), phase->k,
+    g->kernels->pack(g->height, at_most(more * g->height, phase->m - row), phase->k,
                      a + ((phase->m0 + row) * g->a_row + phase->k0 * g->a_col) * g->size, g->a_row, g->a_col,
                      phase->a_panels + item * g->a_panels_bytes + row * phase->k * g->size);
   }
   share = fnn_share(phase->items * b_count, team);
-  for (int64_t i = share.begin; i < share.end; i++) {
-    int64_t item = i / b_count, panel = i % b_count, col = panel * g->width;
+  for (int64_t i = share.begin, more; i < share.end; i += more) {
+    int64_t item = i / b_count, col = i % b_count * g->width;
+    more = at_most(share.end - i, b_count - i % b_count);
     gemm_item(g, phase->first + item, &a, &b, &c);
-    g->kernels->pack(g->width, at_most(g->width, phase->n - col), phase->k,
+    g->kernels->pack(g->width, at_most(more * g->width, phase->n - col), phase->k,
                      b + (phase->k0 * g->b_row + (phase->n0 + col) * g->b_col) * g->size, g->b_col, g->b_row,
                      phase->b_panels + item * g->b_panels_bytes + col * phase->k * g->size);
   }
