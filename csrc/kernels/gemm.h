@@ -17,6 +17,8 @@ typedef struct {
   const void *a, *b, *add;
   void *c;
   int64_t a_row, a_step, b_step, c_row, add_row;
+  const void *next; /* memory that will be wanted soon: next_step bytes of it are prefetched at each p */
+  int64_t next_step;
   int64_t last; /* elements in the last vector of a row, 1 to lanes */
 } fnn_gemm_tile;
 

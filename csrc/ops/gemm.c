@@ -19,6 +19,7 @@
 #define SLAB_BYTES (4 << 20)
 #define GROUP_BYTES (1 << 20)
 #define L1_BYTES (32 << 10)
+#define IN_PLACE_BYTES (256 << 10) /* matrices up to this size are read as they lie */
 
 typedef struct {
   const fnn_gemm_kernels *kernels;
@@ -155,8 +156,8 @@ static void gemm_choose(gemm *g, int vector_lanes) {
     return;
   }
   int wide = unit_b && g->m <= kernels->wide_rows;
-  g->pack_b = !unit_b || (g->m > kernels->rows && b_bytes > L1_BYTES);
-  g->pack_a = !wide && g->n > 4 * vector_lanes && a_bytes > L1_BYTES;
+  g->pack_b = !unit_b || (g->m > kernels->rows && b_bytes > IN_PLACE_BYTES);
+  g->pack_a = !wide && g->n > 4 * vector_lanes && a_bytes > IN_PLACE_BYTES;
   g->table = wide ? kernels->wide : g->pack_a && g->pack_b ? kernels->packed : kernels->direct;
   g->lanes = vector_lanes;
   g->cols = wide ? kernels->wide_cols : kernels->cols;
@@ -305,10 +306,17 @@ static void gemm_rectangle(const gemm *g, const gemm_phase *phase, int64_t item,
   int64_t strip = g->strip * g->height;
   for (int64_t i0 = rows.begin * g->height; i0 < row_end; i0 += strip) {
     int64_t i1 = at_most(i0 + strip, row_end);
+    int64_t next_step = g->pack_b ? ceil_div(g->width * size, ceil_div(i1 - i0, g->height)) : 0;
     for (int64_t j = cols.begin * g->width; j < col_end; j += g->width) {
       int64_t n = at_most(g->width, col_end - j), vectors = ceil_div(n, g->lanes);
       tile.last = n - (vectors - 1) * g->lanes;
-      tile.b = b_base + j * b_per_col;
+      tile.b = tile.next = b_base + j * b_per_col;
+      if (next_step && j + g->width < col_end) {
+        tile.next = b_base + (j + g->width) * b_per_col;
+        tile.next_step = next_step;
+      } else {
+        tile.next_step = 0;
+      }
       for (int64_t i = i0; i < i1; i += g->height) {
         int64_t m = at_most(g->height, i1 - i);
         int64_t offset = (phase->m0 + i) * g->c_row + phase->n0 + j;
@@ -316,6 +324,7 @@ static void gemm_rectangle(const gemm *g, const gemm_phase *phase, int64_t item,
         tile.c = c + offset * size;
         if (add) tile.add = add + (add == c ? offset : phase->n0 + j) * size;
         g->table[(m - 1) * g->cols + vectors - 1](&tile);
+        tile.next = (const char *)tile.next + tile.next_step * k;
       }
     }
     if (last)
