@@ -373,6 +373,76 @@ static void gemm_compute(const gemm *g, const gemm_phase *phase, const fnn_team 
   }
 }
 
+/* --- small products: so short that choosing would cost as much as computing --- */
+
+#define SMALL_PRODUCT (64 * 64 * 64)
+#define SMALL_PANEL (16 << 10)
+
+typedef enum { NOT_SMALL, SMALL_DIRECT, SMALL_DOT, SMALL_PACKED } gemm_small_way;
+
+static gemm_small_way gemm_small(const fnn_call *call, const fnn_kernels *kernels) {
+  const fnn_array *a = &call->arrays[0], *b = &call->arrays[1], *bias = &call->arrays[2], *c = &call->arrays[3];
+  int64_t m = c->shape[0], n = c->shape[1], k = a->shape[1];
+  if (c->ndim != 2 || m > 4096 || n > 4096 || k > 4096 || m * n * k > SMALL_PRODUCT) return NOT_SMALL;
+  if ((c->stride[1] != 1 && n > 1) || n == 1) return NOT_SMALL;
+  if (fnn_present(bias) && (bias->stride[0] != 1 || call->scalars[0].i)) return NOT_SMALL;
+  if (b->stride[1] == 1) return SMALL_DIRECT;
+  const fnn_gemm_kernels *gemm = &kernels->gemm;
+  if (a->stride[1] == 1 && b->stride[0] == 1 && k >= kernels->lanes &&
+      (m <= 2 * gemm->dot_rows || n <= 2 * gemm->dot_cols))
+    return SMALL_DOT;
+  return k * gemm->cols * kernels->lanes * fnn_itemsize(c->dtype) <= SMALL_PANEL ? SMALL_PACKED : NOT_SMALL;
+}
+
+static void gemm_run_small(const fnn_call *call, const fnn_kernels *kernels, gemm_small_way way) {
+  const fnn_array *a = &call->arrays[0], *b = &call->arrays[1], *bias = &call->arrays[2], *c = &call->arrays[3];
+  const fnn_gemm_kernels *gemm = &kernels->gemm;
+  _Alignas(64) char panel[SMALL_PANEL];
+  int size = (int)fnn_itemsize(c->dtype), m = (int)c->shape[0], n = (int)c->shape[1];
+  int dot = way == SMALL_DOT, wide = way == SMALL_DIRECT && m <= gemm->wide_rows;
+  int rows = dot ? gemm->dot_rows : wide ? gemm->wide_rows : gemm->rows;
+  int cols = dot ? gemm->dot_cols : wide ? gemm->wide_cols : gemm->cols;
+  int lanes = dot ? 1 : kernels->lanes, width = cols * lanes, height = m;
+  if (m > rows) {
+    int pieces = (m + rows - 1) / rows;
+    height = (m + pieces - 1) / pieces;
+  }
+  const fnn_gemm_kernel *table = dot ? gemm->dot : wide ? gemm->wide : gemm->direct;
+  const char *add = call->scalars[0].i ? c->data : fnn_present(bias) ? bias->data : NULL;
+  int64_t add_row = call->scalars[0].i ? c->stride[0] : 0;
+  fnn_gemm_tile tile = {.k = a->shape[1], .a_row = a->stride[0], .a_step = a->stride[1], .c_row = c->stride[0],
+                        .b_step = b->stride[dot], .add_row = add_row};
+  if (way == SMALL_PACKED) {
+    tile.b = panel;
+    tile.b_step = width;
+  }
+  for (int j = 0; j < n; j += width) {
+    int count = n - j < width ? n - j : width, vectors = dot ? count : cols;
+    while (vectors > 1 && (vectors - 1) * lanes >= count) vectors--;
+    tile.last = count - (vectors - 1) * lanes;
+    const char *from = (const char *)b->data + j * b->stride[1] * size;
+    if (way == SMALL_PACKED)
+      gemm->pack(width, count, tile.k, from, b->stride[1], b->stride[0], panel);
+    else
+      tile.b = from;
+    tile.next = tile.b;
+    for (int i = 0; i < m; i += height) {
+      int r = m - i < height ? m - i : height;
+      tile.a = (const char *)a->data + i * tile.a_row * size;
+      tile.c = (char *)c->data + (i * tile.c_row + j) * size;
+      if (add) tile.add = add + (i * add_row + j) * size;
+      table[(r - 1) * cols + vectors - 1](&tile);
+    }
+  }
+  if (call->scalars[1].i <= 0) return;
+  int64_t whole = tile.c_row == n ? (int64_t)m * n : n, step = 1;
+  for (int64_t i = 0; i * n < (int64_t)m * n; i += whole / n) {
+    char *row = (char *)c->data + i * tile.c_row * size;
+    const void *in = row;
+    kernels->map[call->scalars[1].i](whole, &in, &step, row, &call->scalars[2]);
+  }
+}
+
 /* matmul: c (..., m, n) = act(a (..., m, k) b (..., k, n) + bias (n)), or c += where accumulate is not 0.
  * a, b and c have equal ranks >= 2 and c's shape in the dimensions before the last two (a stride of 0
  * repeats a matrix); strides of a, b and bias are any; c's last or last but one dimension has unit stride.
@@ -400,18 +470,32 @@ fnn_status fnn_gemm_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why)
       (activation && strcmp(fnn_op((int)activation)->arrays, "x -> y")))
     return fnn_fail(why, FNN_ERR_VALUE, "matmul: activation must be a pointwise op of one input");
   if (fnn_size(c) == 0) return FNN_OK;
+  if (gemm_small(call, fnn_kernels_of(c->dtype))) {
+    int64_t m = c->shape[0], n = c->shape[1], k = a->shape[1];
+    plan->flops = 2.0 * (double)(m * n * k);
+    plan->bytes = (double)(fnn_itemsize(c->dtype) * (m * n + k * (m + n)));
+    return FNN_OK;
+  }
   gemm g;
   gemm_prepare(call, &g);
   double mn = (double)g.batches * (double)g.m * (double)g.n, k = (double)g.k;
   plan->flops = 2 * mn * k;
   plan->bytes = (double)g.size * (mn + (double)g.batches * k * (double)(g.m + g.n));
   plan->workspace = g.group * (g.a_panels_bytes + g.b_panels_bytes) * (gemm_phases(&g) > 1 ? 2 : 1);
-  plan->tasks = g.batches * ceil_div(g.m, g.height) * ceil_div(g.n, g.width);
+  /* A thread is worth its start for some microseconds of products, which are this many. */
+  int64_t worth = (int64_t)(plan->flops / (64e3 * (double)(fnn_kernels_of(c->dtype)->lanes)));
+  plan->tasks = at_most(g.batches * ceil_div(g.m, g.height) * ceil_div(g.n, g.width), at_least(1, worth));
   return FNN_OK;
 }
 
 void fnn_gemm_run(const fnn_call *call, fnn_team *team) {
+  const fnn_kernels *kernels = fnn_kernels_of(call->arrays[3].dtype);
   if (fnn_size(&call->arrays[3]) == 0) return;
+  gemm_small_way way = gemm_small(call, kernels);
+  if (way) {
+    if (team->id == 0) gemm_run_small(call, kernels, way);
+    return;
+  }
   gemm g;
   gemm_prepare(call, &g);
   gemm_phase phase;
