@@ -28,11 +28,13 @@ typedef struct {
   int rows, cols;           /* the largest tile of `packed` and `direct` */
   int wide_rows, wide_cols; /* of `wide` */
   int dot_rows, dot_cols;   /* of `dot`, whose columns are single elements */
+  int dot_wide_cols;        /* of `dot_wide`, which has one row */
   /* Tables by [(rows - 1) * largest_cols + cols - 1]. */
   const fnn_gemm_kernel *packed; /* a from a panel (a_row is 1); b from a panel, read to the vector's end */
   const fnn_gemm_kernel *direct; /* a with any strides, b's rows of unit stride anywhere in memory */
   const fnn_gemm_kernel *wide;   /* as direct, for few rows */
   const fnn_gemm_kernel *dot;    /* both with unit stride along k */
+  const fnn_gemm_kernel *dot_wide;
   /* ceil(n / width) panels one after another, of width * k elements each; in the first of them
    * dst[p * width + i] = src[i * stride_i + p * stride_p]. What is beyond n in the last panel's rows is
    * some other number of src, or is not written to at all if a whole vector of it is beyond. */
@@ -43,8 +45,8 @@ typedef struct {
 #define FNN_GEMM_KERNELS(real)                                                              \
   {                                                                                         \
     .rows = GEMM_ROWS, .cols = GEMM_COLS, .wide_rows = GEMM_WIDE_ROWS, .wide_cols = GEMM_WIDE_COLS, \
-    .dot_rows = GEMM_DOT_ROWS, .dot_cols = GEMM_DOT_COLS, .packed = gemm_packed_##real,     \
-    .direct = gemm_direct_##real, .wide = gemm_wide_##real, .dot = gemm_dot_##real,         \
+    .dot_rows = GEMM_DOT_ROWS, .dot_cols = GEMM_DOT_COLS, .dot_wide_cols = GEMM_DOT_WIDE_COLS, .packed = gemm_packed_##real,     \
+    .direct = gemm_direct_##real, .wide = gemm_wide_##real, .dot = gemm_dot_##real, .dot_wide = gemm_dot_wide_##real,         \
     .pack = gemm_pack_##real                                                                \
   }
 

@@ -145,9 +145,9 @@ static void gemm_choose(gemm *g, int vector_lanes) {
            (g->m <= 2 * kernels->dot_rows || g->n <= 2 * kernels->dot_cols);
   if (g->dot) {
     g->pack_a = g->pack_b = 0;
-    g->table = kernels->dot;
+    g->table = g->m == 1 ? kernels->dot_wide : kernels->dot;
     g->lanes = 1;
-    g->cols = g->width = kernels->dot_cols;
+    g->cols = g->width = g->m == 1 ? kernels->dot_wide_cols : kernels->dot_cols;
     g->height = even(g->m, kernels->dot_rows, 1);
     g->block_k = at_least(1, g->k);
     g->strip = at_least(1, L1_BYTES / 2 / at_least(1, g->height * g->k * g->size));
@@ -401,13 +401,13 @@ static void gemm_run_small(const fnn_call *call, const fnn_kernels *kernels, gem
   int size = (int)fnn_itemsize(c->dtype), m = (int)c->shape[0], n = (int)c->shape[1];
   int dot = way == SMALL_DOT, wide = way == SMALL_DIRECT && m <= gemm->wide_rows;
   int rows = dot ? gemm->dot_rows : wide ? gemm->wide_rows : gemm->rows;
-  int cols = dot ? gemm->dot_cols : wide ? gemm->wide_cols : gemm->cols;
+  int cols = dot && m == 1 ? gemm->dot_wide_cols : dot ? gemm->dot_cols : wide ? gemm->wide_cols : gemm->cols;
   int lanes = dot ? 1 : kernels->lanes, width = cols * lanes, height = m;
   if (m > rows) {
     int pieces = (m + rows - 1) / rows;
     height = (m + pieces - 1) / pieces;
   }
-  const fnn_gemm_kernel *table = dot ? gemm->dot : wide ? gemm->wide : gemm->direct;
+  const fnn_gemm_kernel *table = dot && m == 1 ? gemm->dot_wide : dot ? gemm->dot : wide ? gemm->wide : gemm->direct;
   const char *add = call->scalars[0].i ? c->data : fnn_present(bias) ? bias->data : NULL;
   int64_t add_row = call->scalars[0].i ? c->stride[0] : 0;
   fnn_gemm_tile tile = {.k = a->shape[1], .a_row = a->stride[0], .a_step = a->stride[1], .c_row = c->stride[0],
