@@ -94,6 +94,14 @@ static void gemm_fold(gemm *g) {
   }
 }
 
+/* Both have unit stride along k: does turning b over for tiles of whole vectors cost more than it brings?
+ * It is paid once for all rows of a; with few columns, most of a vector would lie idle. */
+static int gemm_dot_pays(const fnn_gemm_kernels *kernels, int64_t lanes, int64_t m, int64_t n, int64_t k) {
+  if (k < lanes) return 0;
+  if (m <= 2 * kernels->dot_rows || n <= 2 * kernels->dot_cols) return 1;
+  return k >= 8 * lanes && (m <= 8 * kernels->dot_rows || n < lanes);
+}
+
 static void gemm_read(const fnn_call *call, gemm *g) {
   const fnn_array *a = &call->arrays[0], *b = &call->arrays[1], *bias = &call->arrays[2], *c = &call->arrays[3];
   int d = c->ndim;
@@ -141,8 +149,7 @@ static void gemm_choose(gemm *g, int vector_lanes) {
   const fnn_gemm_kernels *kernels = g->kernels;
   int64_t a_bytes = g->m * g->k * g->size, b_bytes = g->k * g->n * g->size;
   int unit_b = g->b_col == 1 || g->n == 1;
-  g->dot = g->k > 1 && g->a_col == 1 && g->b_row == 1 && g->k >= vector_lanes &&
-           (g->m <= 2 * kernels->dot_rows || g->n <= 2 * kernels->dot_cols);
+  g->dot = g->a_col == 1 && g->b_row == 1 && gemm_dot_pays(kernels, vector_lanes, g->m, g->n, g->k);
   if (g->dot) {
     g->pack_a = g->pack_b = 0;
     g->table = g->m == 1 ? kernels->dot_wide : kernels->dot;
@@ -155,8 +162,10 @@ static void gemm_choose(gemm *g, int vector_lanes) {
     g->slab_n = g->n;
     return;
   }
-  int wide = unit_b && g->m <= kernels->wide_rows;
-  g->pack_b = !unit_b || (g->m > kernels->rows && b_bytes > IN_PLACE_BYTES);
+  /* With few steps of k, what counts is to write C in long runs. */
+  int shallow = g->k <= 16;
+  int wide = shallow || (unit_b && g->m <= kernels->wide_rows);
+  g->pack_b = !unit_b || (!shallow && g->m > 3 * kernels->rows && b_bytes > IN_PLACE_BYTES);
   g->pack_a = !wide && g->n > 4 * vector_lanes && a_bytes > IN_PLACE_BYTES;
   g->table = wide ? kernels->wide : g->pack_a && g->pack_b ? kernels->packed : kernels->direct;
   g->lanes = vector_lanes;
@@ -172,7 +181,7 @@ static void gemm_choose(gemm *g, int vector_lanes) {
     g->slab_m = even(g->m, at_least(1, SLAB_BYTES / (g->block_k * g->size) / g->height) * g->height, g->height);
     g->slab_n = even(g->n, at_least(1, SLAB_BYTES / (g->block_k * g->size) / g->width) * g->width, g->width);
   }
-  g->strip = at_least(1, STRIP_BYTES / at_least(1, g->height * g->block_k * g->size));
+  g->strip = shallow ? 1 : at_least(1, STRIP_BYTES / at_least(1, g->height * g->block_k * g->size));
 }
 
 static void gemm_panels(gemm *g) {
@@ -376,6 +385,7 @@ static void gemm_compute(const gemm *g, const gemm_phase *phase, const fnn_team 
 /* --- small products: so short that choosing would cost as much as computing --- */
 
 #define SMALL_PRODUCT (64 * 64 * 64)
+#define SMALL_RESULT (96 * 96)
 #define SMALL_PANEL (16 << 10)
 
 typedef enum { NOT_SMALL, SMALL_DIRECT, SMALL_DOT, SMALL_PACKED } gemm_small_way;
@@ -383,14 +393,13 @@ typedef enum { NOT_SMALL, SMALL_DIRECT, SMALL_DOT, SMALL_PACKED } gemm_small_way
 static gemm_small_way gemm_small(const fnn_call *call, const fnn_kernels *kernels) {
   const fnn_array *a = &call->arrays[0], *b = &call->arrays[1], *bias = &call->arrays[2], *c = &call->arrays[3];
   int64_t m = c->shape[0], n = c->shape[1], k = a->shape[1];
-  if (c->ndim != 2 || m > 4096 || n > 4096 || k > 4096 || m * n * k > SMALL_PRODUCT) return NOT_SMALL;
+  if (c->ndim != 2 || m > 4096 || n > 4096 || k > 4096 || m * n * k > SMALL_PRODUCT || m * n > SMALL_RESULT)
+    return NOT_SMALL;
   if ((c->stride[1] != 1 && n > 1) || n == 1) return NOT_SMALL;
   if (fnn_present(bias) && (bias->stride[0] != 1 || call->scalars[0].i)) return NOT_SMALL;
   if (b->stride[1] == 1) return SMALL_DIRECT;
   const fnn_gemm_kernels *gemm = &kernels->gemm;
-  if (a->stride[1] == 1 && b->stride[0] == 1 && k >= kernels->lanes &&
-      (m <= 2 * gemm->dot_rows || n <= 2 * gemm->dot_cols))
-    return SMALL_DOT;
+  if (a->stride[1] == 1 && b->stride[0] == 1 && gemm_dot_pays(gemm, kernels->lanes, m, n, k)) return SMALL_DOT;
   return k * gemm->cols * kernels->lanes * fnn_itemsize(c->dtype) <= SMALL_PANEL ? SMALL_PACKED : NOT_SMALL;
 }
 
