@@ -1,120 +1,16 @@
 """The table of cases: each function of fastnn beside its float64 reference in numpy.
 
-test_cases.py checks every row (values, gradients, odd sizes, layouts, ISAs, threads),
-test_torch.py compares the rows that name a PyTorch twin, bench/kernels.py times them. To add a
-function, add its row to CASES.
-
-Shapes are written in letters, "b i" for (b, i); the drivers choose the numbers.
+test_cases.py checks every row (values, gradients, odd sizes, layouts, ISAs, threads), test_torch.py
+compares the rows that name a PyTorch twin, bench/kernels.py times them. To add a function, add its
+row here; case.py says what is in a row.
 """
-
-from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 
 import fastnn as F
 import references as ref
-
-ODD = (0, 1, 2, 3, 4, 5, 7, 8, 9, 13, 15, 16, 17, 31, 33, 63, 64, 65, 97)
-
-
-@dataclass(frozen=True)
-class Arg:
-    """One input: its shape in letters and how its elements are drawn from rng."""
-
-    shape: str
-    draw: Callable = field(default=lambda rng, shape, dims: rng.uniform(-3, 3, shape))
-    dtype: str = ""  # "" is the real type of the run
-
-    def make(self, rng, dims, real):
-        shape = tuple(dims[s] if s in dims else int(s) for s in self.shape.split())
-        return np.asarray(self.draw(rng, shape, dims)).astype(self.dtype or real)
-
-
-def real(shape, low=-3.0, high=3.0):
-    return Arg(shape, lambda rng, s, dims: rng.uniform(low, high, s))
-
-
-def spaced(shape):
-    """Distinct values at least 0.01 apart, for functions with ties (max, sort)."""
-    return Arg(
-        shape, lambda rng, s, dims: 0.01 * (rng.permutation(int(np.prod(s))).reshape(s) + 1.5)
-    )
-
-
-def nonzero(shape):
-    return Arg(shape, lambda rng, s, dims: rng.uniform(0.5, 2, s) * rng.choice([-1.0, 1.0], s))
-
-
-def integers(shape, below, low=0, dtype="int64"):
-    """Integers in low..below-1, where below may be a letter of the shape."""
-
-    def draw(rng, s, dims):
-        return rng.integers(low, dims.get(below, below), s) if np.prod(s) else np.zeros(s)
-
-    return Arg(shape, draw, dtype)
-
-
-def booleans(shape):
-    return Arg(shape, lambda rng, s, dims: rng.random(s) < 0.5, "bool")
-
-
-def simplex(shape):
-    """Rows of probabilities that sum to one."""
-
-    def draw(rng, s, dims):
-        p = rng.uniform(0.1, 1, s)
-        return p / p.sum(-1, keepdims=True)
-
-    return Arg(shape, draw)
-
-
-@dataclass(frozen=True)
-class Case:
-    """A row: what is called, on what, and what it should give."""
-
-    name: str
-    call: Callable  # of fastnn tensors
-    reference: Callable  # the same of float64 (or integer) numpy arrays
-    args: tuple
-    torch: Callable | None = (
-        None  # the same of torch tensors; its first argument is the module torch
-    )
-    gradient: bool = True
-    second: bool = True  # whether gradients of gradients are offered
-    tolerance: float = 16  # error allowed, in units of eps * max(1, the largest |reference|)
-    sizes: dict = field(default_factory=dict)  # letter: the sizes it takes, where ODD does not suit
-    large: dict = field(default_factory=dict)  # letter: its size in thread tests and benchmarks
-    flops: str = ""  # in the letters of the shapes; where absent the benchmark gives GB/s
-
-    def letters(self):
-        return sorted({s for a in self.args for s in a.shape.split() if s.isalpha()})
-
-    def make(self, dims, real="float64", seed=0):
-        rng = np.random.default_rng(seed)
-        return [a.make(rng, dims, real) for a in self.args]
-
-    def all_dims(self, odd=ODD):
-        """Each letter in turn takes every odd size while the others stay small and unequal."""
-        letters = self.letters()
-        usual = {x: self.sizes.get(x, (3, 4, 5, 2)[i % 4 :])[0] for i, x in enumerate(letters)}
-        seen = []
-        for letter in letters:
-            for size in self.sizes.get(letter, odd):
-                dims = usual | {letter: size}
-                if dims not in seen:
-                    seen.append(dims)
-        return seen or [{}]
-
-    def small_dims(self):
-        return self.all_dims(odd=(1, 4, 9))
-
-    def large_dims(self):
-        default = {1: 300_007, 2: 521, 3: 71}.get(len(self.letters()), 23)
-        return {x: self.large.get(x, default) for x in self.letters()}
-
-    def count_flops(self, dims):
-        return float(eval(self.flops, {}, dims)) if self.flops else 0.0  # our own table's text
+from case import ODD, Arg, Case, booleans, integers, nonzero, real, simplex, spaced
+from fastnn import losses
 
 
 def pointwise(name, call, reference, low=-3.0, high=3.0, **more):
@@ -416,7 +312,7 @@ ROWS_ODD = {"n": tuple(s for s in ODD if s > 1), "m": ODD}
 NORM = [
     Case(
         "layer_norm",
-        lambda x, w, b: F.layer_norm(x, w, b),
+        lambda x, w, b: F.layer_norm(x, x.shape[-1], w, b),
         ref.layer_norm,
         (real("m n"), real("n"), real("n")),
         torch=lambda t, x, w, b: t.nn.functional.layer_norm(x, x.shape[-1:], w, b),
@@ -424,13 +320,31 @@ NORM = [
         tolerance=200,
     ),
     Case(
+        "layer_norm-plain",
+        lambda x: F.layer_norm(x, x.shape[-1]),
+        ref.layer_norm,
+        (real("l m n"),),
+        torch=lambda t, x: t.nn.functional.layer_norm(x, x.shape[-1:]),
+        sizes=ROWS_ODD,
+        tolerance=200,
+    ),
+    Case(
         "rms_norm",
-        lambda x, w: F.rms_norm(x, w),
+        lambda x, w: F.rms_norm(x, x.shape[-1], w, 1e-5),
         ref.rms_norm,
         (nonzero("m n"), real("n")),
         torch=lambda t, x, w: t.nn.functional.rms_norm(x, x.shape[-1:], w, eps=1e-5),
         sizes=ROWS_ODD,
         tolerance=64,
+    ),
+    Case(
+        "batch_norm",
+        lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True),
+        ref.batch_norm,
+        (real("m n"), real("n"), real("n")),
+        torch=lambda t, x, w, b: t.nn.functional.batch_norm(x, None, None, w, b, training=True),
+        sizes={"m": tuple(s for s in ODD if s > 1), "n": tuple(s for s in ODD if s > 0)},
+        tolerance=400,
     ),
 ]
 
@@ -607,6 +521,116 @@ MOVE = [
     ),
 ]
 
-CASES = UNARY + BINARY + REDUCE + SOFTMAX + LINALG + MOVE
+FULL = tuple(s for s in ODD if s > 0)  # the mean over nothing is nothing to compare
+ROWS = {"m": FULL, "n": FULL}
+CLASSES = {"m": FULL, "c": (2, 3, 7, 10, 17, 65)}
+M_N_UNIT = (real("m n"), real("m n", 0, 1))
+
+
+def loss(name, call, reference, args, torch=None, sizes=None, **more):
+    """A row of a loss; the functional module of torch is its twin's first argument."""
+    twin = torch and (lambda t, *xs: torch(t.nn.functional, *xs))
+    more.setdefault("tolerance", 64)
+    return Case(name, call, reference, args, torch=twin, sizes=sizes or ROWS, **more)
+
+
+LOSSES = [
+    loss(
+        "mse", lambda x, t: losses.mse(x, t), lambda x, t: ((x - t) ** 2).mean(), M_N,
+        lambda f, x, t: f.mse_loss(x, t),
+    ),
+    loss(
+        "mse-weighted", lambda x, t, w: losses.mse(x, t, sample_weight=w),
+        lambda x, t, w: ((x - t) ** 2 * w[:, None]).mean(), (*M_N, real("m", 0, 1)),
+    ),
+    loss(
+        "mae", lambda x, t: losses.mae(x, t, reduction="sum"), lambda x, t: np.abs(x - t).sum(), M_N,
+        lambda f, x, t: f.l1_loss(x, t, reduction="sum"),
+    ),
+    loss(
+        "huber", lambda x, t: losses.huber(x, t, delta=0.7, reduction="none"),
+        lambda x, t: ref.huber(x, t, 0.7), M_N,
+        lambda f, x, t: f.huber_loss(x, t, delta=0.7, reduction="none"),
+    ),
+    loss(
+        "bce", lambda x, t: losses.bce(x, t),
+        lambda x, t: -(t * np.log(x) + (1 - t) * np.log(1 - x)).mean(),
+        (real("m n", 0.05, 0.95), real("m n", 0, 1)),
+        lambda f, x, t: f.binary_cross_entropy(x, t),
+    ),
+    loss(
+        "bce_with_logits", lambda x, t: losses.bce_with_logits(x, t),
+        lambda x, t: ref.bce_with_logits(x, t).mean(), M_N_UNIT,
+        lambda f, x, t: f.binary_cross_entropy_with_logits(x, t),
+    ),
+    loss(
+        "bce_with_logits-pos_weight", lambda x, t, p: losses.bce_with_logits(x, t, pos_weight=p),
+        lambda x, t, p: ref.bce_with_logits(x, t, p).mean(),
+        (*M_N_UNIT, Arg("n", lambda rng, s, dims: rng.uniform(0.5, 2, s))), gradient=False,
+        torch=lambda f, x, t, p: f.binary_cross_entropy_with_logits(x, t, pos_weight=p),
+    ),
+    loss(
+        "cross_entropy", lambda x, t: losses.cross_entropy(x, t), ref.cross_entropy,
+        (real("m c", -9, 9), integers("m", "c")), lambda f, x, t: f.cross_entropy(x, t), CLASSES,
+    ),
+    loss(
+        "cross_entropy-smoothed",
+        lambda x, t: losses.cross_entropy(x, t, label_smoothing=0.1),
+        lambda x, t: ref.cross_entropy(x, t, smoothing=0.1), (real("m c"), integers("m", "c")),
+        lambda f, x, t: f.cross_entropy(x, t, label_smoothing=0.1), CLASSES,
+    ),
+    loss(
+        "cross_entropy-ignoring",
+        lambda x, t: losses.cross_entropy(x, t, ignore_index=1, reduction="sum"),
+        lambda x, t: -(ref.log_softmax(x) * ref.one_hot(t, x.shape[-1]) * (t != 1)[:, None]).sum(),
+        (real("m c"), integers("m", "c")),
+        lambda f, x, t: f.cross_entropy(x, t, ignore_index=1, reduction="sum"), CLASSES,
+    ),
+    loss(
+        "cross_entropy-probabilities", lambda x, p: losses.cross_entropy(x, p),
+        lambda x, p: -(ref.log_softmax(x) * p).sum(-1).mean(), (real("m c"), simplex("m c")),
+        lambda f, x, p: f.cross_entropy(x, p), CLASSES,
+    ),
+    loss(
+        "nll", lambda x, t: losses.nll(x, t),
+        lambda x, t: -(x * ref.one_hot(t, x.shape[-1])).sum(-1).mean(),
+        (real("m c", -9, 0), integers("m", "c")), lambda f, x, t: f.nll_loss(x, t), CLASSES,
+    ),
+    loss(
+        "kl_divergence", lambda x, p: losses.kl_divergence(x, p),
+        lambda x, p: (p * (np.log(p) - x)).mean(), (real("m c", -4, 0), simplex("m c")),
+        lambda f, x, p: f.kl_div(x, p, reduction="mean"), CLASSES,
+    ),
+    loss(
+        "poisson_nll", lambda x, t: losses.poisson_nll(x, t),
+        lambda x, t: (np.exp(x) - t * x).mean(),
+        (real("m n"), real("m n", 0, 5)), lambda f, x, t: f.poisson_nll_loss(x, t),
+    ),
+    loss(
+        "gaussian_nll", lambda x, t, v: losses.gaussian_nll(x, t, v),
+        lambda x, t, v: (np.log(v) + (x - t) ** 2 / v).mean() / 2, (*M_N, real("m n", 0.5, 2)),
+        lambda f, x, t, v: f.gaussian_nll_loss(x, t, v),
+    ),
+    loss(
+        "hinge", lambda x, t: losses.hinge(x, t), lambda x, t: np.maximum(0, 1 - t * x).mean(),
+        (real("m n"), real("m n", 0.5, 1)),
+    ),
+    loss(
+        "squared_hinge", lambda x, t: losses.squared_hinge(x, t),
+        lambda x, t: (np.maximum(0, 1 - t * x) ** 2).mean(), (real("m n"), real("m n", 0.5, 1)),
+    ),
+    loss(
+        "triplet_margin", lambda a, p, n: losses.triplet_margin(a, p, n),
+        lambda a, p, n: np.maximum(0, 1 + ref.distance(a, p) - ref.distance(a, n)).mean(),
+        (real("m n"), real("m n"), real("m n")),
+        lambda f, a, p, n: f.triplet_margin_loss(a, p, n),
+    ),
+    loss(
+        "focal", lambda x, t: losses.focal(x, t), lambda x, t: ref.focal(x, t).mean(),
+        (real("m n"), Arg("m n", lambda rng, s, dims: rng.integers(0, 2, s))), gradient=False,
+    ),
+]  # fmt: skip
+
+CASES = UNARY + BINARY + REDUCE + SOFTMAX + NORM + LINALG + MOVE + LOSSES
 
 assert len({c.name for c in CASES}) == len(CASES), "two cases have one name"

@@ -108,3 +108,15 @@ def scatter_add_rows(rows, index, count):
     y = np.zeros((count, *rows.shape[1:]))
     np.add.at(y, index, rows)
     return y
+
+
+def distance(a, b, eps=1e-6):
+    return np.sqrt(((a - b + eps) ** 2).sum(-1))
+
+
+def focal(x, target, gamma=2.0, alpha=0.25):
+    """Lin et al. 2017, with the logistic loss, as torchvision has it."""
+    p = sigmoid(x)
+    hit = p * target + (1 - p) * (1 - target)
+    share = alpha * target + (1 - alpha) * (1 - target)
+    return share * (1 - hit) ** gamma * bce_with_logits(x, target)
