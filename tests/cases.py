@@ -524,6 +524,7 @@ MOVE = [
 FULL = tuple(s for s in ODD if s > 0)  # the mean over nothing is nothing to compare
 ROWS = {"m": FULL, "n": FULL}
 CLASSES = {"m": FULL, "c": (2, 3, 7, 10, 17, 65)}
+SIGNS = Arg("m n", lambda rng, s, dims: rng.choice([-1, 1], s), "int64")
 M_N_UNIT = (real("m n"), real("m n", 0, 1))
 
 
@@ -613,11 +614,11 @@ LOSSES = [
     ),
     loss(
         "hinge", lambda x, t: losses.hinge(x, t), lambda x, t: np.maximum(0, 1 - t * x).mean(),
-        (real("m n"), real("m n", 0.5, 1)),
+        (real("m n"), SIGNS),
     ),
     loss(
         "squared_hinge", lambda x, t: losses.squared_hinge(x, t),
-        lambda x, t: (np.maximum(0, 1 - t * x) ** 2).mean(), (real("m n"), real("m n", 0.5, 1)),
+        lambda x, t: (np.maximum(0, 1 - t * x) ** 2).mean(), (real("m n"), SIGNS),
     ),
     loss(
         "triplet_margin", lambda a, p, n: losses.triplet_margin(a, p, n),
@@ -627,7 +628,7 @@ LOSSES = [
     ),
     loss(
         "focal", lambda x, t: losses.focal(x, t), lambda x, t: ref.focal(x, t).mean(),
-        (real("m n"), Arg("m n", lambda rng, s, dims: rng.integers(0, 2, s))), gradient=False,
+        (real("m n"), integers("m n", 2)),
     ),
 ]  # fmt: skip
 

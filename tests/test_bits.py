@@ -20,9 +20,9 @@ def same(make, threads):
 
 
 RANDOM = {
-    "uniform": lambda: fastnn.ops.uniform((100_003,)),
-    "normal": lambda: fastnn.ops.normal((100_003,)),
-    "dropout": lambda: fastnn.ops.dropout(fastnn.ones((1001, 101)), 0.3),
+    "uniform": lambda: fastnn.random.uniform((100_003,)),
+    "normal": lambda: fastnn.random.normal((100_003,)),
+    "dropout": lambda: fastnn.dropout(fastnn.ones((1001, 101)), 0.3),
     "layer-dropout": lambda: nn.Dropout(0.5)(fastnn.ones((1001, 101))),
     "layer-alpha-dropout": lambda: nn.AlphaDropout(0.5)(fastnn.ones((1001, 101))),
     "layer-noise": lambda: nn.GaussianNoise(0.5)(fastnn.ones((1001, 101))),
