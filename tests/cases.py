@@ -542,7 +542,7 @@ LOSSES = [
     ),
     loss(
         "mse-weighted", lambda x, t, w: losses.mse(x, t, sample_weight=w),
-        lambda x, t, w: ((x - t) ** 2 * w[:, None]).mean(), (*M_N, real("m", 0, 1)),
+        lambda x, t, w: ((x - t) ** 2 * w[:, None]).mean(), (*M_N, real("m", 0, 1)), gradient=False,
     ),
     loss(
         "mae", lambda x, t: losses.mae(x, t, reduction="sum"), lambda x, t: np.abs(x - t).sum(), M_N,

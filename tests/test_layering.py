@@ -22,7 +22,8 @@ FLOORS = (
     {"nn", "losses", "optimizers", "schedules", "regularizers", "metrics"},
     {"models", "data", "io"},
     {"training"},
-    {"__init__", "__main__", "demo"},
+    {"demo", "info"},
+    {"__init__", "__main__"},
 )
 # What each folder of csrc may include, besides itself and fastnn.h.
 C_MAY_INCLUDE = {

@@ -75,7 +75,7 @@ def embedding(weight: Tensor, indices: Any, padding_idx: int | None = None) -> T
     n, width = weight.shape
     # A row is named, not counted from the end: -1 in a table's indices is a mistake or a padding mark.
     if flat.size and (least := int(flat.numpy().min())) < 0:
-        raise IndexError(f"embedding: index {least} is negative; rows are 0 to {n - 1}")
+        raise IndexError(f"embedding: index {least} is negative; the table's {n} rows count from 0")
     y = empty((*index.shape, width), weight.dtype)
     table = weight._as_view((1, n, width), (0, *weight.strides))
     _launch_index(
