@@ -7,7 +7,7 @@ where the functions do something. The bound is 4 ulp; a subnormal result may be 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -18,7 +18,6 @@ from fastnn._core import launch
 from fastnn._core import ops as op
 
 LD = np.longdouble
-ISAS = [name for name, supported in _core.isa_compiled().items() if supported]
 DTYPES = ["float32", "float64"]
 extended = pytest.mark.skipif(
     np.finfo(LD).eps > 1e-18, reason="numpy's longdouble is no wider than float64 here"
@@ -27,14 +26,6 @@ MAP_OPS = [
     name for name, number in sorted(vars(op).items())
     if _core.op_info(number)[1] == "map" and name != "copy"
 ]  # fmt: skip
-
-
-@pytest.fixture(params=ISAS)
-def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    before = _core.isa_name()
-    _core.isa_select(request.param)
-    yield request.param
-    _core.isa_select(before)
 
 
 # --- references ---
