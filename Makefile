@@ -46,6 +46,7 @@ $(VENV)/installed-test $(VENV)/installed-bench: $(VENV)/installed-%: $(VENV)/ins
 
 compare: .venv-compare/installed
 	.venv-compare/bin/python bench/compare.py
+	.venv-compare/bin/python bench/neighbours.py
 
 .venv-compare/peers:
 	$(PYTHON) -m venv .venv-compare
@@ -59,7 +60,7 @@ compare: .venv-compare/installed
 # --- style and types ---
 
 LINT := .venv-lint/bin
-C_FILES = $$(git ls-files 'csrc/*.c' 'csrc/*.h' 'tests/c/*.c')
+C_FILES = $$(git ls-files 'csrc/*.c' 'csrc/*.h' 'tests/c/*.[ch]')
 
 .venv-lint/installed: pyproject.toml
 	$(PYTHON) -m venv .venv-lint

@@ -22,6 +22,8 @@ from flags import FLAGS, ISAS
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [path for path in ROOT.joinpath("csrc").rglob("*") if path.is_file()]
+SOURCES.append(ROOT / "tests" / "c" / "harness.h")
+PROGRAMS = ("kernels", "training")  # of ops; team is the thread team's
 NEEDS_CROSS = """\
 make cross needs a compiler for aarch64 and an emulator; on Debian and Ubuntu:
     apt-get install gcc-aarch64-linux-gnu qemu-user"""
@@ -33,19 +35,21 @@ def compiler() -> list[str]:
     return next((shlex.split(name) for name in names if shutil.which(shlex.split(name)[0])), [])
 
 
-def build(variant: str, cc: list[str], machine: str, openmp: bool, extra: list[str]) -> Path:
-    """Compile the library and the tests; returns the folder with the programs."""
+def build(variant: str, cc: list[str], machine: str, teams: list[str], extra: list[str]) -> Path:
+    """Compile the library and the tests, and link them with each team; returns the programs' folder."""
     folder = ROOT / "build" / "c" / variant
     folder.mkdir(parents=True, exist_ok=True)
     isas = ISAS.get(machine, {"portable": []})
     common = FLAGS + extra + [f"-DFNN_ISA_{name.upper()}=1" for name in isas]
-    if openmp:
-        extra = [*extra, "-fopenmp"]
-    team = "team_openmp.c" if openmp else "team_pthread.c"
     jobs = [(ROOT / f"csrc/isa/{name}.c", common + flags) for name, flags in isas.items()]
     for source in sorted(ROOT.glob("csrc/ops/*.c")) + sorted(ROOT.glob("csrc/runtime/*.c")):
-        if not source.name.startswith("team_") or source.name == team:
-            jobs.append((source, common + ["-fopenmp"] * (source.name == team)))
+        if not source.name.startswith("team_"):
+            jobs.append((source, common))
+    teams_at = len(jobs)
+    for team in teams:
+        source = ROOT / f"csrc/runtime/team_{team}.c"
+        jobs.append((source, common + ["-fopenmp"] * (team == "openmp")))
+    tests_at = len(jobs)
     jobs += [(source, common) for source in sorted(ROOT.glob("tests/c/*.c"))]
     newest = max(path.stat().st_mtime for path in SOURCES)
 
@@ -57,13 +61,13 @@ def build(variant: str, cc: list[str], machine: str, openmp: bool, extra: list[s
         return made
 
     with ThreadPoolExecutor(2) as pool:
-        objects = list(pool.map(compile_one, jobs))
-    library = [str(made) for made in objects if not made.name.startswith("c_")]
-    for made in objects:
-        if made.name.startswith("c_"):
-            program = folder / made.stem.removeprefix("c_")
-            link = [*cc, str(made), *library, *extra, "-lpthread", "-lm", "-o", str(program)]
-            subprocess.run(link, check=True)
+        objects = [str(made) for made in pool.map(compile_one, jobs)]
+    for test in objects[tests_at:]:
+        for team, backend in zip(teams, objects[teams_at:tests_at], strict=True):
+            program = folder / f"{Path(test).stem.removeprefix('c_')}-{team}"
+            openmp = ["-fopenmp"] * (team == "openmp")
+            parts = [*cc, test, backend, *objects[:teams_at], *extra, *openmp]
+            subprocess.run([*parts, "-lpthread", "-lm", "-o", str(program)], check=True)
     return folder
 
 
@@ -79,16 +83,13 @@ def host() -> None:
     cc = compiler()
     if not cc:
         raise SystemExit("c_tests: no C compiler found; set CC")
-    for openmp in (True, False):
-        try:
-            name = "openmp" if openmp else "pthread"
-            folder = build(name, cc, platform.machine().lower(), openmp, [])
-        except subprocess.CalledProcessError:
-            if openmp and sys.platform == "darwin":
-                continue  # Apple's compiler has no OpenMP
-            raise
-        run(folder / "team")
-        run(folder / "kernels", "1" if openmp else "2", "2")
+    # Apple's compiler has no OpenMP.
+    teams = ["pthread"] if sys.platform == "darwin" else ["openmp", "pthread"]
+    folder = build("host", cc, platform.machine().lower(), teams, [])
+    for seed, team in enumerate(teams, 1):
+        run(folder / f"team-{team}")
+        for program in PROGRAMS:
+            run(folder / f"{program}-{team}", seed, 2)
 
 
 def cross() -> None:
@@ -98,23 +99,22 @@ def cross() -> None:
     if not cc or not qemu:
         missing = ["aarch64-linux-gnu-gcc"] * (not cc) + ["qemu-aarch64"] * (not qemu)
         raise SystemExit(f"{NEEDS_CROSS}\nnot found: {', '.join(missing)}")
-    folder = build("aarch64", [cc], "aarch64", True, ["-Werror"])
+    folder = build("aarch64", [cc], "aarch64", ["openmp"], ["-Werror"])
     root = "/usr/aarch64-linux-gnu"  # Debian's folder of the target's libraries
-    run(qemu, "-L", root, folder / "kernels")
-    run(qemu, "-L", root, folder / "team")
+    for program in (*PROGRAMS, "team"):
+        run(qemu, "-L", root, folder / f"{program}-openmp")
 
 
 def sanitize() -> None:
     """Everything under ASan and UBSan; threads under TSan, which does not know OpenMP's."""
     cc = compiler()
     machine = platform.machine().lower()
-    strict = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1"]
-    folder = build("asan", cc, machine, False, strict)
-    run(folder / "kernels", "3", "2")
-    run(folder / "team", "nofork")
-    folder = build("tsan", cc, machine, False, ["-g", "-fsanitize=thread", "-O1"])
-    run(folder / "team", "nofork", TSAN_OPTIONS="halt_on_error=1")
-    run(folder / "kernels", "4", "1", TSAN_OPTIONS="halt_on_error=1")
+    for name, flags in (("asan", "address,undefined"), ("tsan", "thread")):
+        strict = ["-g", "-O1", f"-fsanitize={flags}", "-fno-sanitize-recover=all"]
+        folder = build(name, cc, machine, ["pthread"], strict)
+        for program in PROGRAMS:
+            run(folder / f"{program}-pthread", 3, 1, TSAN_OPTIONS="halt_on_error=1")
+        run(folder / "team-pthread", "nofork", TSAN_OPTIONS="halt_on_error=1")
 
 
 if __name__ == "__main__":

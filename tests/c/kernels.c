@@ -1,184 +1,5 @@
-/* kernels.c: every family of ops against plain loops, through fnn_launch, without Python.
- *
- * For each instruction set that the machine has, both real types, random shapes, strides and offsets, one
- * thread and several; results for different thread counts must be the same bits. Arrays have guard bytes
- * around them. Prints what it ran; exits with 1 at the first difference. `kernels SEED` repeats a run. */
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "../../csrc/fastnn.h"
-
-enum { GUARD = 64 };
-static uint64_t random_state = 1;
-static const char *isa;
-static const char *subject = "";
-static int64_t checked;
-
-static void fail_at(int line, const char *what) {
-  printf("kernels.c:%d: %s (%s, %s)\n", line, what, subject, isa);
-  exit(1);
-}
-#define CHECK(condition) \
-  if (!(condition)) fail_at(__LINE__, "not true: " #condition)
-
-/* --- random numbers --- */
-static uint64_t next(void) {
-  random_state ^= random_state << 13;
-  random_state ^= random_state >> 7;
-  random_state ^= random_state << 17;
-  return random_state;
-}
-static int64_t below(int64_t n) { return (int64_t)(next() % (uint64_t)n); }
-static double between(double low, double high) {
-  return low + (high - low) * (double)(next() >> 11) / 9007199254740992.0;
-}
-/* Mostly small and odd, now and then zero or large enough for several blocks and threads. */
-static int64_t length(int64_t large) {
-  int64_t kind = below(10);
-  return kind == 0 ? 0 : kind < 6 ? 1 + below(40) : kind < 9 ? 1 + below(130) : 1 + below(large);
-}
-
-/* --- arrays --- */
-static int64_t itemsize(int dtype) {
-  return dtype == FNN_F64 || dtype == FNN_I64 ? 8 : dtype < FNN_U8 ? 4 : 1;
-}
-
-static int64_t count(const fnn_array *a) {
-  int64_t n = 1;
-  for (int i = 0; i < a->ndim; i++) n *= a->shape[i];
-  return n;
-}
-
-typedef struct {
-  fnn_array a;
-  unsigned char *memory;
-  int64_t bytes;
-} block;
-
-/* A block of memory under guard, for an array of the given shape; loose: strides that leave gaps. */
-static block make(int dtype, int ndim, const int64_t *shape, int loose) {
-  block b = {.a = {.ndim = ndim, .dtype = dtype}};
-  int64_t stride = loose ? 1 + below(2) : 1, low = 0, high = 0;
-  for (int i = ndim - 1; i >= 0; i--) {
-    b.a.shape[i] = shape[i];
-    int backwards = loose && below(4) == 0;
-    b.a.stride[i] = backwards ? -stride : stride;
-    int64_t reach = (shape[i] > 0 ? shape[i] - 1 : 0) * b.a.stride[i];
-    *(backwards ? &low : &high) += reach;
-    stride *= (shape[i] > 0 ? shape[i] : 1) + (loose ? below(3) : 0);
-  }
-  int64_t size = itemsize(dtype), offset = GUARD + size * below(5);
-  b.bytes = offset + (high - low + 1) * size + GUARD;
-  b.memory = malloc((size_t)b.bytes);
-  if (!b.memory) exit(2);
-  memset(b.memory, 0x5a, (size_t)b.bytes);
-  b.a.data = b.memory + offset - low * size;
-  return b;
-}
-
-static block make1(int dtype, int64_t n, int loose) { return make(dtype, 1, &n, loose); }
-
-static char *element(const fnn_array *a, int64_t i) {
-  int64_t at = 0;
-  for (int d = a->ndim - 1; d >= 0; d--) {
-    at += i % a->shape[d] * a->stride[d];
-    i /= a->shape[d];
-  }
-  return (char *)a->data + at * itemsize(a->dtype);
-}
-
-static double get(const fnn_array *a, int64_t i) {
-  const void *p = element(a, i);
-  switch (a->dtype) {
-    case FNN_F32:
-      return *(const float *)p;
-    case FNN_F64:
-      return *(const double *)p;
-    case FNN_I64:
-      return (double)*(const int64_t *)p;
-    case FNN_I32:
-      return *(const int32_t *)p;
-    default:
-      return *(const uint8_t *)p;
-  }
-}
-
-static void set(const fnn_array *a, int64_t i, double x) {
-  void *p = element(a, i);
-  switch (a->dtype) {
-    case FNN_F32:
-      *(float *)p = (float)x;
-      break;
-    case FNN_F64:
-      *(double *)p = x;
-      break;
-    case FNN_I64:
-      *(int64_t *)p = (int64_t)x;
-      break;
-    case FNN_I32:
-      *(int32_t *)p = (int32_t)x;
-      break;
-    default:
-      *(uint8_t *)p = (uint8_t)x;
-  }
-}
-
-static void fill(const block *b, double low, double high) {
-  for (int64_t i = 0, n = count(&b->a); i < n; i++) set(&b->a, i, between(low, high));
-}
-
-/* --- calls --- */
-typedef struct {
-  fnn_call call;
-  int scalars;
-} launch;
-
-static launch of(int op) {
-  subject = fnn_op(op)->name;
-  return (launch){.call.op = op};
-}
-static void give(launch *l, const block *b) {
-  fnn_array none = {.ndim = -1};
-  l->call.arrays[l->call.n_arrays++] = b ? b->a : none;
-}
-static void real(launch *l, double x) { l->call.scalars[l->scalars++].f = x; }
-static void integer(launch *l, int64_t x) { l->call.scalars[l->scalars++].i = x; }
-
-/* Run with one thread and with three; all bytes of `out` must agree, guards included. */
-static void run(launch *l, const block *out) {
-  fnn_failure why;
-  unsigned char *before = malloc((size_t)out->bytes), *once = malloc((size_t)out->bytes);
-  if (!before || !once) exit(2);
-  memcpy(before, out->memory, (size_t)out->bytes);
-  fnn_set_threads(1);
-  if (fnn_launch(&l->call, &why) != FNN_OK) fail_at(__LINE__, why.message);
-  memcpy(once, out->memory, (size_t)out->bytes);
-  memcpy(out->memory, before, (size_t)out->bytes);
-  fnn_set_threads(3);
-  if (fnn_launch(&l->call, &why) != FNN_OK) fail_at(__LINE__, why.message);
-  CHECK(memcmp(once, out->memory, (size_t)out->bytes) == 0);
-  for (int i = 0; i < GUARD; i++)
-    CHECK(out->memory[i] == before[i] &&
-          out->memory[out->bytes - 1 - i] == before[out->bytes - 1 - i]);
-  free(before);
-  free(once);
-  checked++;
-}
-
-/* Of one result: rounding errors that grow with `scale`, `units` of the type's precision. */
-static void near(const fnn_array *y, int64_t i, double expect, double scale, double units) {
-  double seen = get(y, i), eps = y->dtype == FNN_F32 ? 1.2e-7 : 2.3e-16;
-  if (isnan(expect) ? isnan(seen)
-                    : seen == expect || fabs(seen - expect) <= units * eps * scale + 1e-37)
-    return;
-  printf("%s: element %lld is %.9g, expected %.9g (tolerance %.3g)\n", subject, (long long)i, seen,
-         expect, units * eps * scale);
-  fail_at(__LINE__, "result");
-}
-
-static void drop(block *b) { free(b->memory); }
+/* kernels.c: pointwise ops, matrix products, reductions, softmax and norms against plain loops. */
+#include "harness.h"
 
 /* --- map --- */
 static double f_relu(double x) { return x > 0 ? x : 0; }
@@ -396,214 +217,41 @@ static void softmaxes(int dtype) {
   }
 }
 
-/* --- loss --- */
-static void losses(int dtype) {
-  int64_t rows = 1 + below(300), classes = 1 + below(40), sx[2] = {rows, classes},
-          ss[2] = {rows, 2};
-  block x = make(dtype, 2, sx, 0), target = make(dtype, 2, sx, 0), labels = make1(FNN_I64, rows, 0);
-  block loss = make(dtype, 0, NULL, 0), total = make(dtype, 0, NULL, 0),
-        stats = make(dtype, 2, ss, 0);
-  fill(&x, -5, 5);
-  fill(&target, -5, 5);
-  long double squares = 0, entropy = 0;
+/* --- norm --- */
+static void norms(int dtype) {
+  int64_t rows = 1 + below(70), width = 2 + below(300), shape[2] = {rows, width};
+  block x = make(dtype, 2, shape, 0), y = make(dtype, 2, shape, 0);
+  block weight = make1(dtype, width, 0), mean = make1(dtype, rows, 0), rstd = make1(dtype, rows, 0);
+  fill(&x, -2, 2);
+  fill(&weight, 0.5, 2);
+  launch l = of(FNN_OP_layer_norm);
+  give(&l, &x);
+  give(&l, &weight);
+  give(&l, NULL);
+  give(&l, &y);
+  give(&l, &mean);
+  give(&l, &rstd);
+  real(&l, 1e-5);
+  integer(&l, width);
+  run(&l, &y);
   for (int64_t i = 0; i < rows; i++) {
-    double sum = 0;
-    set(&labels.a, i, (double)below(classes));
-    for (int64_t j = i * classes; j < (i + 1) * classes; j++) {
-      sum += exp(get(&x.a, j));
-      squares += pow(get(&x.a, j) - get(&target.a, j), 2);
+    double sum = 0, squares = 0;
+    for (int64_t j = 0; j < width; j++) sum += get(&x.a, i * width + j);
+    double center = sum / (double)width;
+    for (int64_t j = 0; j < width; j++) squares += pow(get(&x.a, i * width + j) - center, 2);
+    double scale = 1 / sqrt(squares / (double)width + 1e-5);
+    near(&mean.a, i, center, 2, 4);
+    near(&rstd.a, i, scale, scale, 16);
+    for (int64_t j = 0; j < width; j++) {
+      double expect = (get(&x.a, i * width + j) - center) * scale * get(&weight.a, j);
+      near(&y.a, i * width + j, expect, 4 * (1 + scale), 8);
     }
-    entropy += log(sum) - get(&x.a, i * classes + (int64_t)get(&labels.a, i));
   }
-  launch l = of(FNN_OP_mse_loss);
-  give(&l, &x);
-  give(&l, &target);
-  give(&l, NULL);
-  give(&l, NULL);
-  give(&l, &loss);
-  real(&l, 1);
-  integer(&l, 2);
-  run(&l, &loss);
-  near(&loss.a, 0, (double)squares / (double)(rows * classes), 30, 16);
-  l = of(FNN_OP_cross_entropy);
-  give(&l, &x);
-  give(&l, &labels);
-  give(&l, NULL);
-  give(&l, NULL);
-  give(&l, &loss);
-  give(&l, &total);
-  give(&l, &stats);
-  real(&l, 0);
-  integer(&l, -100);
-  integer(&l, 2);
-  run(&l, &loss);
-  near(&loss.a, 0, (double)entropy / (double)rows, 10, 16);
-  set(&labels.a, below(rows),
-      (double)classes); /* a label out of range: an error, nothing written */
-  double before = get(&loss.a, 0);
-  fnn_failure why;
-  CHECK(fnn_launch(&l.call, &why) == FNN_ERR_VALUE && get(&loss.a, 0) == before);
-  drop(&x), drop(&target), drop(&labels), drop(&loss), drop(&total), drop(&stats);
-}
-
-/* --- move --- */
-static void moves(int dtype) {
-  int64_t outer = 1 + below(5), m = 1 + below(50), inner = 1 + below(70), n = length(400);
-  int64_t sx[3] = {outer, m, inner}, sy[3] = {outer, n, inner};
-  block x = make(dtype, 3, sx, (int)below(2)), y = make(dtype, 3, sy, 0),
-        index = make1(FNN_I64, n, 0);
-  block sums = make(dtype, 3, sx, 0);
-  fill(&x, -1, 1);
-  for (int64_t i = 0; i < n; i++) set(&index.a, i, (double)(below(2 * m) - m));
-  launch l = of(FNN_OP_gather);
-  give(&l, &x);
-  give(&l, &index);
-  give(&l, &y);
-  run(&l, &y);
-  double *expect = calloc((size_t)(outer * m * inner), sizeof(double));
-  if (!expect) exit(2);
-  for (int64_t i = 0; i < count(&y.a); i++) {
-    int64_t row = (int64_t)get(&index.a, i / inner % n), from;
-    from = (i / inner / n * m + (row < 0 ? row + m : row)) * inner + i % inner;
-    near(&y.a, i, get(&x.a, from), 0, 0);
-    expect[from] += get(&y.a, i);
-  }
-  for (int64_t i = 0; i < count(&sums.a); i++) set(&sums.a, i, 0);
-  l = of(FNN_OP_scatter_add);
-  give(&l, &sums);
-  give(&l, &index);
-  give(&l, &y);
-  give(&l, &sums);
-  integer(&l, INT64_MIN);
-  run(&l, &sums);
-  for (int64_t i = 0; i < count(&sums.a); i++) near(&sums.a, i, expect[i], (double)(n + 1), 2);
-  if (n > 0) {
-    fnn_failure why;
-    unsigned char *before = malloc((size_t)y.bytes);
-    if (!before) exit(2);
-    l = of(FNN_OP_gather);
-    give(&l, &x);
-    give(&l, &index);
-    give(&l, &y);
-    set(&index.a, below(n), (double)m);
-    memcpy(before, y.memory, (size_t)y.bytes);
-    CHECK(fnn_launch(&l.call, &why) == FNN_ERR_VALUE);
-    CHECK(memcmp(before, y.memory, (size_t)y.bytes) == 0);
-    free(before);
-  }
-  free(expect);
-  drop(&x), drop(&y), drop(&index), drop(&sums);
-}
-
-/* --- random --- */
-static void randoms(int dtype) {
-  int64_t n = 1 + length(30000);
-  block key = make1(FNN_I64, 2, 0), y = make1(dtype, n, 0), order = make1(FNN_I64, n, 0);
-  set(&key.a, 0, (double)below(1000000));
-  set(&key.a, 1, (double)below(1000000));
-  launch l = of(FNN_OP_uniform);
-  give(&l, &key);
-  give(&l, &y);
-  real(&l, -2);
-  real(&l, 3);
-  run(&l, &y);
-  double sum = 0;
-  for (int64_t i = 0; i < n; i++) {
-    CHECK(get(&y.a, i) >= -2 && get(&y.a, i) <= 3);
-    sum += get(&y.a, i) - 0.5;
-  }
-  CHECK(fabs(sum) < 6 * 1.4434 * sqrt((double)n)); /* six standard deviations */
-  l = of(FNN_OP_permutation);
-  give(&l, &key);
-  give(&l, &order);
-  run(&l, &order);
-  unsigned char *seen = calloc((size_t)n, 1);
-  if (!seen) exit(2);
-  for (int64_t i = 0; i < n; i++) {
-    int64_t at = (int64_t)get(&order.a, i);
-    CHECK(at >= 0 && at < n && !seen[at]);
-    seen[at] = 1;
-  }
-  free(seen);
-  drop(&key), drop(&y), drop(&order);
-}
-
-/* --- optimizer --- */
-static void optimizers(int dtype) {
-  int64_t n = 1 + length(60000);
-  block w = make1(dtype, n, 0), g = make1(dtype, n, 0), h = make1(FNN_F64, 16, 0);
-  block dot = make(FNN_F64, 0, NULL, 0);
-  fill(&w, -1, 1);
-  fill(&g, -1, 1);
-  double *expect = malloc(sizeof(double) * (size_t)n), product = 0;
-  if (!expect) exit(2);
-  for (int64_t i = 0; i < 16; i++) set(&h.a, i, 0);
-  set(&h.a, 0, 0.1);      /* lr */
-  set(&h.a, 1, 0.01);     /* decay */
-  set(&h.a, 2, INFINITY); /* limit */
-  set(&h.a, 3, 1);        /* sign */
-  for (int64_t i = 0; i < n; i++) {
-    product += get(&w.a, i) * get(&g.a, i);
-    expect[i] = get(&w.a, i) - 0.1 * (get(&g.a, i) + 0.01 * get(&w.a, i));
-  }
-  launch l = of(FNN_OP_flat_dot);
-  give(&l, &w);
-  give(&l, &g);
-  give(&l, &dot);
-  run(&l, &dot);
-  near(&dot.a, 0, product, (double)n * (dtype == FNN_F32 ? 1e9 : 1), 8);
-  l = of(FNN_OP_sgd);
-  give(&l, &w);
-  give(&l, &g);
-  give(&l, NULL);
-  give(&l, NULL);
-  give(&l, &h);
-  give(&l, &w);
-  give(&l, NULL);
-  run(&l, &w);
-  for (int64_t i = 0; i < n; i++) near(&w.a, i, expect[i], 1, 3);
-  free(expect);
-  drop(&w), drop(&g), drop(&h), drop(&dot);
-}
-
-/* --- what must be refused --- */
-static void refusals(int dtype) {
-  block a = make1(dtype, 5, 0), b = make1(dtype, 6, 0), y = make1(dtype, 5, 0);
-  fnn_failure why;
-  launch l = of(FNN_OP_add);
-  give(&l, &a);
-  give(&l, &b);
-  CHECK(fnn_launch(&l.call, &why) == FNN_ERR_VALUE); /* too few arrays */
-  give(&l, &y);
-  CHECK(fnn_launch(&l.call, &why) == FNN_ERR_SHAPE);
-  l.call.arrays[1].dtype = FNN_DTYPES;
-  CHECK(fnn_launch(&l.call, &why) == FNN_ERR_DTYPE);
-  l.call.arrays[1].data = NULL;
-  l.call.arrays[1].ndim = -1;
-  CHECK(fnn_launch(&l.call, &why) == FNN_ERR_VALUE); /* an array that may not be absent */
-  l.call.op = FNN_OPS;
-  CHECK(fnn_launch(&l.call, &why) == FNN_ERR_VALUE);
-  drop(&a), drop(&b), drop(&y);
+  drop(&x), drop(&y), drop(&weight), drop(&mean), drop(&rstd);
 }
 
 int main(int argc, char **argv) {
-  static void (*const families[])(int) = {unary,      binary,     copies,  products,
-                                          reductions, softmaxes,  losses,  moves,
-                                          randoms,    optimizers, refusals};
-  int repeats = argc > 2 ? atoi(argv[2]) : 3, supported;
-  CHECK(fnn_isa_select("no such") == -1);
-  for (int i = 0; fnn_isa_compiled(i, &isa, &supported); i++) {
-    if (!supported) {
-      CHECK(fnn_isa_select(isa) == -2);
-      continue;
-    }
-    CHECK(fnn_isa_select(isa) == 0);
-    random_state = argc > 1 ? (uint64_t)atoll(argv[1]) : 20261122;
-    for (int repeat = 0; repeat < repeats; repeat++)
-      for (int dtype = FNN_F32; dtype <= FNN_F64; dtype++)
-        for (size_t f = 0; f < sizeof families / sizeof families[0]; f++) families[f](dtype);
-    printf("kernels: %s passed\n", isa);
-  }
-  printf("kernels: %lld results checked, all passed\n", (long long)checked);
-  return 0;
+  static const family_test families[] = {unary,      binary,    copies, products,
+                                         reductions, softmaxes, norms};
+  return run_families(families, sizeof families / sizeof families[0], argc, argv);
 }
