@@ -6,7 +6,7 @@
  * The axes are sorted by x's strides (argmax keeps those it reduces in order, as it counts along them),
  * joined where they can be, and cut: with a reduced axis innermost ("rows") into blocks of BLOCK
  * elements of one output, with a kept axis innermost ("columns") into blocks of FNN_REDUCE_ROWS rows
- * by strips of columns. Each block gives a state (kernels/reduce.h); an output of several blocks is the
+ * by strips of columns. Short rows are turned into columns by copying. Each block gives a state (kernels/reduce.h); an output of several blocks is the
  * fold of their states as a balanced tree. So the bits depend on the shape, not on the team. */
 #include <math.h>
 #include <stdlib.h>
@@ -15,7 +15,9 @@
 
 #define BLOCK 2048
 #define STRIP 512       /* columns that lie side by side, read where they are */
-#define STRIP_GATHER 16 /* columns that are copied together first */
+#define STRIP_GATHER 64 /* columns that are copied together first */
+#define SHORT 32        /* rows up to this length are copied and reduced as columns */
+#define NARROW 32       /* of so few columns, 16 rows are reduced as one */
 
 typedef fnn_scalar state[2];
 
@@ -146,6 +148,7 @@ static int describe(const fnn_call *call, reduction *r) {
 
   int k = kept->ndim - 1, d = reduced->ndim - 1;
   r->columns = k >= 0 && (d < 0 || kept->stride[k] < llabs(reduced->stride[d]));
+  if (!r->columns && k >= 0 && r->count <= SHORT && kept->shape[k] >= 16) r->columns = 1;
   r->per_block = r->columns ? FNN_REDUCE_ROWS : BLOCK;
   r->blocks = (r->count + r->per_block - 1) / r->per_block;
   r->inner = 1, r->strip = 1;
@@ -346,6 +349,13 @@ static tile tile_of(const reduction *r, int64_t t) {
   return b;
 }
 
+#define GATHER(type)                                                                    \
+  for (int64_t j = 0; j < b->width; j++) {                                              \
+    const type *from = (const type *)rows[0] + j * columns;                             \
+    type *to = (type *)buffer + j;                                                      \
+    for (int64_t i = 0; i < b->m; i++) to[i * STRIP_GATHER] = from[i * step];           \
+  }
+
 /* Where each row of the tile begins; rows that are not contiguous reals are copied to the buffer first. */
 static void tile_rows(const reduction *r, const tile *b, const void **rows, int64_t *buffer) {
   int64_t size = fnn_itemsize(r->reduced.dtype), wide = r->work == FNN_F32 ? 4 : 8;
@@ -359,6 +369,13 @@ static void tile_rows(const reduction *r, const tile *b, const void **rows, int6
     for (int64_t i = 0; i < b->m; i++) rows[i] = x + fnn_offset(&r->reduced, first + i) * size;
   }
   if (r->strip == STRIP) return;
+  if (r->work == r->reduced.dtype && !r->truth && r->reduced.ndim == 1 && wide == size) {
+    int64_t step = r->reduced.stride[0], columns = r->inner_x;
+    if (size == 4) GATHER(uint32_t)
+    else GATHER(uint64_t)
+    for (int64_t i = 0; i < b->m; i++) rows[i] = (char *)buffer + i * STRIP_GATHER * size;
+    return;
+  }
   fnn_array line = {.ndim = 1, .dtype = r->reduced.dtype, .shape = {b->width}, .stride = {r->inner_x}};
   for (int64_t i = 0; i < b->m; i++) {
     char *to = (char *)buffer + i * STRIP_GATHER * wide;
@@ -395,14 +412,68 @@ static void tile_states(const reduction *r, const tile *b, const void *const *ro
   }
 }
 
-/* Straight into y: one block, and a kind whose state is its result. */
-static int columns_direct(const reduction *r) {
-  return r->blocks == 1 && r->work != FNN_I64 && r->inner_y == 1 && numbers_of(r->kind) == 1 &&
-         r->op != FNN_OP_mean && r->out.dtype == r->work;
+/* Kinds whose state is one real number: blocks' states stay of the real type, side by side as the columns
+ * are, and kernels fold them too. */
+static int plain(const reduction *r) { return r->work != FNN_I64 && numbers_of(r->kind) == 1; }
+
+/* The kernel may write straight into y. */
+static int direct(const reduction *r) {
+  return r->inner_y == 1 && r->op != FNN_OP_mean && r->out.dtype == r->work;
+}
+
+/* s[width] = the tile's columns reduced, of a plain kind. */
+static void plain_tile(const reduction *r, const tile *b, const void *const *rows, void *s) {
+  const fnn_reduce_kernels *k = &fnn_kernels_of(r->work)->reduce;
+  int merge = r->kind == FNN_REDUCE_SUMSQ ? FNN_REDUCE_SUM : r->kind;
+  int packed = r->reduced.ndim == 1 && r->reduced.stride[0] == b->width && r->strip == STRIP;
+  if (!packed || b->width > NARROW || b->m != FNN_REDUCE_ROWS) {
+    k->cols[r->kind](b->m, b->width, rows, s, NULL);
+    return;
+  }
+  /* Narrow rows that touch: 16 of them are one row of 16 times as many columns, which fills vectors. */
+  int64_t wide[16 * NARROW], size = fnn_itemsize(r->work);
+  const void *parts[16];
+  for (int64_t i = 0; i < FNN_REDUCE_ROWS / 16; i++) parts[i] = rows[16 * i];
+  k->cols[r->kind](FNN_REDUCE_ROWS / 16, 16 * b->width, parts, wide, NULL);
+  for (int64_t i = 0; i < 16; i++) parts[i] = (const char *)wide + i * b->width * size;
+  k->cols[merge](16, b->width, parts, s, NULL);
+}
+
+/* y = the blocks' states of every column, folded, FNN_REDUCE_ROWS of them at a time; in place. */
+static void plain_fold(const reduction *r, fnn_team *team) {
+  const fnn_reduce_kernels *k = &fnn_kernels_of(r->work)->reduce;
+  int merge = r->kind == FNN_REDUCE_SUMSQ ? FNN_REDUCE_SUM : r->kind;
+  int64_t size = fnn_itemsize(r->work), strips = (r->inner + STRIP - 1) / STRIP;
+  fnn_range mine = fnn_share(r->outputs / r->inner * strips, team);
+  for (int64_t t = mine.begin; t < mine.end; t++) {
+    int64_t begin = t % strips * STRIP, output = t / strips, step = r->inner * size;
+    int64_t n = r->inner - begin < STRIP ? r->inner - begin : STRIP;
+    int64_t at = fnn_offset(&r->out, output) + begin * r->inner_y, last[STRIP];
+    char *states = team->workspace + (output * r->blocks * r->inner + begin) * size;
+    char *y = direct(r) ? (char *)r->out.data + at * size : (char *)last;
+    for (int64_t count = r->blocks; count > 1; step *= FNN_REDUCE_ROWS) {
+      int64_t groups = (count + FNN_REDUCE_ROWS - 1) / FNN_REDUCE_ROWS;
+      for (int64_t g = 0; g < groups; g++) {
+        const void *rows[FNN_REDUCE_ROWS];
+        int64_t m = count - g * FNN_REDUCE_ROWS < FNN_REDUCE_ROWS ? count - g * FNN_REDUCE_ROWS
+                                                                 : FNN_REDUCE_ROWS;
+        char *first = states + g * FNN_REDUCE_ROWS * step;
+        for (int64_t i = 0; i < m; i++) rows[i] = first + i * step;
+        k->cols[merge](m, n, rows, groups == 1 ? y : first, NULL);
+      }
+      count = groups;
+    }
+    if (direct(r)) continue;
+    fnn_array all = {.data = last, .dtype = r->work};
+    for (int64_t j = 0; j < n; j++) {
+      state s = {{.f = fnn_real_at(&all, j)}, {0}};
+      finish(r, 0, s, at + j * r->inner_y);
+    }
+  }
 }
 
 static void run_columns(const reduction *r, double ddof, fnn_team *team) {
-  int numbers = numbers_of(r->kind), direct = columns_direct(r);
+  int numbers = numbers_of(r->kind);
   int64_t buffer[FNN_REDUCE_ROWS * STRIP_GATHER];
   const void *rows[FNN_REDUCE_ROWS];
   fnn_scalar *all = (fnn_scalar *)team->workspace, strip[2 * STRIP];
@@ -411,9 +482,11 @@ static void run_columns(const reduction *r, double ddof, fnn_team *team) {
     tile b = tile_of(r, t);
     int64_t y = fnn_offset(&r->out, b.output) + b.begin * r->inner_y;
     tile_rows(r, &b, rows, buffer);
-    if (direct) {
-      fnn_kernels_of(r->work)->reduce.cols[r->kind](
-          b.m, b.width, rows, (char *)r->out.data + y * fnn_itemsize(r->out.dtype), NULL);
+    if (r->blocks == 1 && plain(r) && direct(r)) {
+      plain_tile(r, &b, rows, (char *)r->out.data + y * fnn_itemsize(r->out.dtype));
+    } else if (r->blocks > 1 && plain(r)) {
+      int64_t place = (b.output * r->blocks + b.block) * r->inner + b.begin;
+      plain_tile(r, &b, rows, team->workspace + place * fnn_itemsize(r->work));
     } else if (r->blocks == 1) {
       tile_states(r, &b, rows, strip, numbers);
       for (int64_t j = 0; j < b.width; j++) finish(r, ddof, strip + j * numbers, y + j * r->inner_y);
@@ -424,6 +497,10 @@ static void run_columns(const reduction *r, double ddof, fnn_team *team) {
   }
   if (r->blocks == 1) return;
   fnn_team_barrier(team);
+  if (plain(r)) {
+    plain_fold(r, team);
+    return;
+  }
   mine = fnn_share(r->outputs, team);
   for (int64_t i = mine.begin; i < mine.end; i++) {
     int64_t k = i / r->inner, j = i % r->inner;
