@@ -154,6 +154,8 @@ def test_errors():
         init.orthogonal((3,))
     with pytest.raises(TypeError, match="takes a shape or a Tensor, not str"):
         init.zeros("abc")
+    with pytest.raises(TypeError, match="a shape is of whole numbers"):
+        init.zeros((2, 2.5))
     with pytest.raises(TypeError, match="float32 or float64, not int64"):
         init.zeros((3,), dtype="int64")
     with pytest.raises(TypeError, match="of real numbers, not int64"):

@@ -141,5 +141,7 @@ def test_mlp():
         models.mlp(3, 4, norm="group")
     with pytest.raises(ValueError, match="there is no activation 'rellu'"):
         models.mlp(3, 4, 5, activation="rellu")
+    with pytest.raises(TypeError, match="an activation is a name or a class of layers, not 3"):
+        models.mlp(3, 4, 5, activation=3)
     with pytest.raises(ValueError, match="out_features must be 0 or more"):
         models.mlp(3, -4)

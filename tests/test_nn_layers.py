@@ -116,6 +116,13 @@ def test_layer_errors():
         nn.Dropout(1.5)
     with pytest.raises(TypeError, match="Dropout: p must be a number, not 'a'"):
         nn.Dropout("a")
+    for make in (nn.Softmax, nn.LogSoftmax, nn.Flatten):
+        with pytest.raises(TypeError, match=r"dim must be a whole number, not 'a'"):
+            make("a")
+    with pytest.raises(TypeError, match=r"weight_init must be a function such as"):
+        nn.Linear(3, 2, weight_init=3)
+    with pytest.raises(TypeError, match=r"padding_idx must be a whole number"):
+        nn.Embedding(3, 2, padding_idx="a")
     with pytest.raises(ValueError, match="LayerNorm: normalized_shape must have at least one"):
         nn.LayerNorm(())
     with pytest.raises(ValueError, match="approximate must be 'none' or 'tanh'"):

@@ -96,6 +96,8 @@ def test_bad_arguments():
     for value in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="L1: factor must be a finite number of 0 or more"):
             L1(value)
+    with pytest.raises(TypeError, match="L1: factor must be a number, not 'a'"):
+        L1("a")
     with pytest.raises(TypeError, match="on= takes a name pattern"):
         L1(1.0, on=3)
     with pytest.raises(TypeError, match="is for a Module or a Parameter, not a int"):

@@ -331,6 +331,8 @@ def _target(name: str, where: Where, dtype: Any) -> tuple[tuple[int, ...], Any]:
     if not isinstance(where, (int, tuple, list)):
         raise TypeError(f"{name}: takes a shape or a Tensor, not {type(where).__name__}")
     shape = (where,) if isinstance(where, int) else tuple(where)
+    if not all(isinstance(n, (int, np.integer)) for n in shape):
+        raise TypeError(f"{name}: a shape is of whole numbers, not {shape}")
     kind = as_dtype(dtype)
     if not kind.is_float:
         raise TypeError(f"{name}: parameters are float32 or float64, not {kind.name}")

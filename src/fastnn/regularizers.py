@@ -420,7 +420,10 @@ def _sum(terms: Iterable[Tensor]) -> Tensor | None:
 
 
 def _factor(cls: str, name: str, value: float) -> float:
-    number = float(value)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{cls}: {name} must be a number, not {value!r}") from None
     if not (math.isfinite(number) and number >= 0):
         raise ValueError(f"{cls}: {name} must be a finite number of 0 or more, not {value}")
     return number

@@ -94,4 +94,8 @@ def mlp(
 
 
 def _make(activation: str | Callable[[], nn.Module]) -> nn.Module:
-    return nn.activation(activation) if isinstance(activation, str) else activation()
+    if isinstance(activation, str):
+        return nn.activation(activation)
+    if not callable(activation):
+        raise TypeError(f"mlp: an activation is a name or a class of layers, not {activation!r}")
+    return activation()

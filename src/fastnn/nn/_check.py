@@ -8,14 +8,19 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def positive(layer: str, name: str, value: Any, zero: bool = False) -> int:
-    """`value` as an int above zero (or, with `zero`, not below)."""
+def whole(layer: str, name: str, value: Any) -> int:
+    """`value` as an int."""
     try:
-        number = operator.index(value)
         if isinstance(value, bool):
             raise TypeError
+        return operator.index(value)
     except TypeError:
         raise TypeError(f"{layer}: {name} must be a whole number, not {value!r}") from None
+
+
+def positive(layer: str, name: str, value: Any, zero: bool = False) -> int:
+    """`value` as an int above zero (or, with `zero`, not below)."""
+    number = whole(layer, name, value)
     if number < (0 if zero else 1):
         raise ValueError(
             f"{layer}: {name} must be {'0 or more' if zero else '1 or more'}, not {number}"
@@ -36,6 +41,15 @@ def real(
     if not (math.isfinite(number) and low <= number <= high):
         raise ValueError(f"{layer}: {name} must be between {low:g} and {high:g}, not {number:g}")
     return number
+
+
+def initializer(layer: str, name: str, value: Any) -> Any:
+    """`value`, which is None or a function that fills a tensor."""
+    if value is not None and not callable(value):
+        raise TypeError(
+            f"{layer}: {name} must be a function such as initializers.he_normal, not {value!r}"
+        )
+    return value
 
 
 def shape_of(layer: str, name: str, value: int | Sequence[int]) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import ops
 from ..tensor import Tensor
-from ._check import real
+from ._check import real, whole
 from .module import Module
 
 
@@ -209,7 +209,7 @@ class Softmax(_Activation):
 
     def __init__(self, dim: int = -1) -> None:
         super().__init__()
-        self.dim = dim
+        self.dim = whole("Softmax", "dim", dim)
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.softmax(x, axis=self.dim)
@@ -225,7 +225,7 @@ class LogSoftmax(_Activation):
 
     def __init__(self, dim: int = -1) -> None:
         super().__init__()
-        self.dim = dim
+        self.dim = whole("LogSoftmax", "dim", dim)
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.log_softmax(x, axis=self.dim)

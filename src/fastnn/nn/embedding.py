@@ -10,7 +10,7 @@ from ..autograd import no_grad
 from ..dtypes import as_dtype
 from ..initializers import normal
 from ..tensor import Tensor, empty
-from ._check import positive
+from ._check import initializer, positive, whole
 from .module import Module
 from .parameter import Parameter
 
@@ -55,13 +55,14 @@ class Embedding(Module):
         self.num_embeddings = positive("Embedding", "num_embeddings", num_embeddings)
         self.embedding_dim = positive("Embedding", "embedding_dim", embedding_dim, zero=True)
         if padding_idx is not None:
+            padding_idx = whole("Embedding", "padding_idx", padding_idx)
             if not -self.num_embeddings <= padding_idx < self.num_embeddings:
                 raise ValueError(
                     f"Embedding: padding_idx {padding_idx} is not one of {self.num_embeddings} rows"
                 )
             padding_idx %= self.num_embeddings
         self.padding_idx = padding_idx
-        self._init = weight_init
+        self._init = initializer("Embedding", "weight_init", weight_init)
         self.weight = Parameter(empty((self.num_embeddings, self.embedding_dim), as_dtype(dtype)))
         self.reset_parameters()
 

@@ -10,7 +10,7 @@ from .. import ops
 from ..dtypes import as_dtype
 from ..initializers import he_uniform, uniform
 from ..tensor import Tensor, empty
-from ._check import positive
+from ._check import initializer, positive
 from .module import Module
 from .parameter import Parameter
 
@@ -60,7 +60,10 @@ class Linear(Module):
         super().__init__()
         self.in_features = positive("Linear", "in_features", in_features, zero=True)
         self.out_features = positive("Linear", "out_features", out_features, zero=True)
-        self._init = weight_init, bias_init
+        self._init = (
+            initializer("Linear", "weight_init", weight_init),
+            initializer("Linear", "bias_init", bias_init),
+        )
         dtype = as_dtype(dtype)
         self.weight = Parameter(empty((self.out_features, self.in_features), dtype))
         self.bias = Parameter(empty((self.out_features,), dtype)) if bias else None

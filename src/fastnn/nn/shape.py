@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import ops
 from ..tensor import Tensor, as_tensor
+from ._check import whole
 from .module import Module
 
 
@@ -20,8 +21,8 @@ class Flatten(Module):
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
-        self.start_dim = start_dim
-        self.end_dim = end_dim
+        self.start_dim = whole("Flatten", "start_dim", start_dim)
+        self.end_dim = whole("Flatten", "end_dim", end_dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, ...) to (N, product of ...)."""
