@@ -164,6 +164,8 @@ def test_errors():
 
 def test_what_torch_draws_has_the_same_spread():
     torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    fastnn.manual_seed(0)
     pairs = [
         (nn.Linear(200, 300), torch.nn.Linear(200, 300)),
         (nn.Embedding(200, 100), torch.nn.Embedding(200, 100)),

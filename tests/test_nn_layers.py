@@ -1,6 +1,7 @@
 """Layers against numpy, and against torch where it is installed."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +10,17 @@ import fastnn
 from fastnn import Tensor, initializers, nn, regularizers
 
 RNG = np.random.default_rng(7)
+START = RNG.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def seeds():
+    """Each test draws the same numbers, whichever others run."""
+    RNG.bit_generator.state = START
+    fastnn.manual_seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+
 
 ACTIVATIONS = [
     ("ReLU", {}), ("ReLU6", {}), ("LeakyReLU", {}), ("LeakyReLU", {"negative_slope": 0.3}),

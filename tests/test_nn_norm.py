@@ -5,7 +5,7 @@ import pytest
 
 import fastnn
 from fastnn import Tensor, nn
-from test_nn_layers import compare, values
+from test_nn_layers import compare, seeds, values  # noqa: F401
 
 
 @pytest.mark.parametrize("shape", [(7,), (4, 5)])
@@ -37,14 +37,18 @@ def test_norms_like_torch(kind, shape):
 
 @pytest.mark.parametrize("shape", [(8, 3), (4, 3, 5)])
 @pytest.mark.parametrize("options", [{}, {"momentum": None}, {"affine": False}, {"momentum": 0.3}])
-def test_batch_norm_like_torch(shape, options):
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_batch_norm_like_torch(shape, options, dtype):
     torch = pytest.importorskip("torch")
     ours, theirs = nn.BatchNorm1d(3, **options), torch.nn.BatchNorm1d(3, **options)
     ours.load_state_dict(theirs.state_dict())
+    if dtype == np.float64:
+        ours, theirs = ours.double(), theirs.double()
+    rtol = 1e-4 if dtype == np.float32 else 1e-10
     for mode in (True, True, True, False):
         ours.train(mode), theirs.train(mode)
         ours.zero_grad(), theirs.zero_grad()
-        compare(ours, theirs, values(*shape) + 2, atol=1e-5)
+        compare(ours, theirs, values(*shape, dtype=dtype) + 2, rtol, rtol)
     for name, value in ours.named_buffers():
         np.testing.assert_allclose(
             value.numpy(), theirs.state_dict()[name].numpy(), rtol=1e-5, atol=1e-6
@@ -72,3 +76,14 @@ def test_norm_errors():
         nn.BatchNorm1d(3)(fastnn.ones((5, 4)))
     with pytest.raises(ValueError, match="layer_norm"):
         nn.LayerNorm(3)(fastnn.ones((5, 4)))
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (0, 4, 3), (3, 4, 0)])
+def test_an_empty_batch_changes_nothing(shape):
+    for mode in (True, False):
+        layer = nn.BatchNorm1d(4).train(mode)
+        layer(fastnn.zeros(shape)).sum().backward()
+        assert layer.running_mean.tolist() == [0] * 4
+        assert layer.running_var.tolist() == [1] * 4
+        assert layer.weight.grad.tolist() == [0] * 4
+        assert layer.bias.grad.tolist() == [0] * 4

@@ -120,17 +120,18 @@ def test_exchange_with_torch():
     ours.load_state_dict(dict(theirs.named_parameters()), strict=False)
     back = {k: torch.from_numpy(v.numpy().copy()) for k, v in ours.state_dict().items()}
     theirs.load_state_dict(back)
+    ours, theirs = ours.double(), theirs.double()  # for exact comparisons of what they do
     indices = np.random.default_rng(0).integers(0, 7, (5, 2))
     for mode in (True, False):
         ours.train(mode), theirs.train(mode)
         y = ours(fastnn.Tensor(indices))
         expected = theirs(torch.from_numpy(indices))
-        np.testing.assert_allclose(y.numpy(), expected.detach().numpy(), rtol=2e-5, atol=2e-6)
+        np.testing.assert_allclose(y.numpy(), expected.detach().numpy(), rtol=1e-9, atol=1e-12)
     y.sum().backward()
     expected.sum().backward()
     for (name, p), q in zip(ours.named_parameters(), theirs.parameters(), strict=True):
         np.testing.assert_allclose(
-            p.grad.numpy(), q.grad.numpy(), rtol=1e-4, atol=1e-5, err_msg=name
+            p.grad.numpy(), q.grad.numpy(), rtol=1e-9, atol=1e-12, err_msg=name
         )
     for (name, p), q in zip(ours.named_buffers(), theirs.buffers(), strict=True):
-        np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=1e-6, err_msg=name)
+        np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=1e-9, err_msg=name)

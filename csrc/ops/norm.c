@@ -377,7 +377,8 @@ static void batch_backward(const fnn_call *call, fnn_team *team) {
   for (int64_t c = mine.begin; c < mine.end; c++) {
     double rstd = fnn_real_at(&a[3], c);
     channel_sums(&b, x->dtype, parts, c, s);
-    if (fnn_present(&a[6])) fnn_real_put(&a[6], c, s[1] * rstd);
+    /* An empty batch has no statistics, and no gradient. */
+    if (fnn_present(&a[6])) fnn_real_put(&a[6], c, n > 0 ? s[1] * rstd : 0);
     if (fnn_present(&a[7])) fnn_real_put(&a[7], c, s[0]);
     fnn_real_put(&k.a, c, training ? s[0] / n : 0);
     fnn_real_put(&k.b, c, training ? s[1] * rstd * rstd / n : 0);
