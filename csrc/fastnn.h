@@ -89,14 +89,15 @@ fnn_status fnn_launch(const fnn_call *call, fnn_failure *why);
  * has. Returns 0, -1 for a name that was not compiled in, -2 for one that the CPU lacks. Not thread-safe:
  * call it before the first launch (tests call it between launches). */
 int fnn_isa_select(const char *name);
-const char *fnn_isa_name(void);    /* the one chosen */
-int fnn_isa_compiled(int i, const char **name, int *supported); /* i-th compiled ISA; 0 past the last */
+const char *fnn_isa_name(void); /* the one chosen */
+int fnn_isa_compiled(int i, const char **name,
+                     int *supported); /* i-th compiled ISA; 0 past the last */
 const char *fnn_cpu_name(void);
 const char *fnn_compiler(void);
 
 /* Threads: the count that launches may use, and why it is what it is ("OMP_NUM_THREADS=4", ...). */
 int fnn_threads(void);
-void fnn_set_threads(int n);       /* n >= 1 */
+void fnn_set_threads(int n); /* n >= 1 */
 const char *fnn_threads_reason(void);
 const char *fnn_threads_backend(void); /* "openmp" or "pthread" */
 int fnn_cores(void);
@@ -105,7 +106,7 @@ int fnn_cores(void);
  * the first. NULL when there is none. Thread-safe. */
 void *fnn_alloc(int64_t bytes);
 void fnn_free(void *memory, int64_t bytes);
-void fnn_alloc_trim(void);              /* give the pool's idle memory back */
+void fnn_alloc_trim(void); /* give the pool's idle memory back */
 int64_t fnn_alloc_in_use(void);
 
 #endif

@@ -69,7 +69,9 @@ def product(a, b, bias=None, into=None, activation=0):
 def bound(a, b, *more):
     """What rounding may do to each element of the product."""
     k = a.shape[-1]
-    size = np.abs(a).astype(float) @ np.abs(b).astype(float) + sum(np.abs(x).astype(float) for x in more)
+    size = np.abs(a).astype(float) @ np.abs(b).astype(float) + sum(
+        np.abs(x).astype(float) for x in more
+    )
     return np.finfo(a.dtype).eps * (2 * np.sqrt(k + 1) + 2) * size
 
 
@@ -86,7 +88,11 @@ def test_random_shapes_and_layouts(isa, dtype, seed):
             stack = ()
         a = laid_out(rng, (*stack, m, k), dtype, rng.choice(LAYOUTS))
         b = laid_out(rng, (*stack, k, n), dtype, rng.choice(LAYOUTS))
-        bias = rng.standard_normal(2 * n).astype(dtype)[:: rng.integers(1, 3)][:n] if rng.integers(2) else None
+        bias = (
+            rng.standard_normal(2 * n).astype(dtype)[:: rng.integers(1, 3)][:n]
+            if rng.integers(2)
+            else None
+        )
         into = rng.standard_normal((*stack, m, n)).astype(dtype) if rng.integers(2) else None
         extra = [x for x in (bias, into) if x is not None]
         expected = a.astype(float) @ b.astype(float) + sum(x.astype(float) for x in extra)
@@ -134,7 +140,9 @@ def test_stacks_with_threads(isa):
 
 def test_empty_sums_and_empty_results():
     bias = np.arange(5, dtype=np.float32)
-    assert np.array_equal(product(np.zeros((3, 0), np.float32), np.zeros((0, 5), np.float32), bias), [bias] * 3)
+    assert np.array_equal(
+        product(np.zeros((3, 0), np.float32), np.zeros((0, 5), np.float32), bias), [bias] * 3
+    )
     assert F.matmul(tensor(np.zeros((0, 4))), tensor(np.zeros((4, 3)))).shape == (0, 3)
     assert F.linear(tensor(np.zeros((2, 0, 4))), tensor(np.zeros((3, 4)))).shape == (2, 0, 3)
 
@@ -189,9 +197,16 @@ def test_linear(lead):
 def test_linear_of_a_view():
     rng = np.random.default_rng(6)
     array = rng.standard_normal((4, 3, 6))
-    for view in (array.transpose(1, 0, 2), array[:, ::2], array[..., ::-1], array.transpose(2, 1, 0)):
+    for view in (
+        array.transpose(1, 0, 2),
+        array[:, ::2],
+        array[..., ::-1],
+        array.transpose(2, 1, 0),
+    ):
         weight = rng.standard_normal((2, view.shape[-1]))
-        assert np.allclose(F.linear(tensor(view), tensor(weight)).numpy(), view @ weight.T, atol=1e-12)
+        assert np.allclose(
+            F.linear(tensor(view), tensor(weight)).numpy(), view @ weight.T, atol=1e-12
+        )
 
 
 SPECS = [

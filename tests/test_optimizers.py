@@ -371,7 +371,7 @@ def test_clipping_as_an_argument_equals_the_function(name):
     for p, q in zip(one, two, strict=True):
         np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=1e-12)
     with pytest.raises(RuntimeError, match="clip_norm"):
-        other.grad_norm  # noqa: B018
+        other.grad_norm
 
 
 # --- averages ---

@@ -109,9 +109,9 @@ def test_twenty_steps(name, options, real):
         want.backward()
         mine.step()
         other.step()
-        assert loss.item() == pytest.approx(
-            want.item(), rel=1e-8 if real == "float64" else 2e-4
-        ), f"step {step}"
+        assert loss.item() == pytest.approx(want.item(), rel=1e-8 if real == "float64" else 2e-4), (
+            f"step {step}"
+        )
     for (key, p), q in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
         np.testing.assert_allclose(
             p.numpy(), q.numpy(), rtol=0, atol=1e-7 if real == "float64" else 1e-3, err_msg=key

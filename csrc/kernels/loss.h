@@ -4,12 +4,19 @@
 
 #include <stdint.h>
 
-enum { FNN_LOSS_MSE, FNN_LOSS_MAE, FNN_LOSS_HUBER, FNN_LOSS_BCE, FNN_LOSS_BCE_LOGITS, FNN_LOSS_POINTS };
+enum {
+  FNN_LOSS_MSE,
+  FNN_LOSS_MAE,
+  FNN_LOSS_HUBER,
+  FNN_LOSS_BCE,
+  FNN_LOSS_BCE_LOGITS,
+  FNN_LOSS_POINTS
+};
 
 /* Pointwise: y[i] = l(x[i], t[i]), or dl/dx. pos (the weight of the positive class, for BCE_LOGITS) may be
  * NULL for ones; delta is Huber's. y may be x or t. */
-typedef void (*fnn_point_loss)(int64_t n, const void *x, const void *t, const void *pos, double delta,
-                               void *y);
+typedef void (*fnn_point_loss)(int64_t n, const void *x, const void *t, const void *pos,
+                               double delta, void *y);
 
 typedef struct {
   fnn_point_loss point[FNN_LOSS_POINTS], point_grad[FNN_LOSS_POINTS];
@@ -18,20 +25,20 @@ typedef struct {
   /* One row of n logits whose log softmax is x - stats[0] - stats[1], with the coefficients
    * c[i] = w[i] (on t[i] + off); w NULL means 1, t NULL means 0. sums[0] = -sum c logsoftmax (nothing is
    * added where c is 0), sums[1] = sum c. */
-  void (*cross)(int64_t n, const void *x, const double *stats, const void *t, const void *w, double on,
-                double off, double *sums);
+  void (*cross)(int64_t n, const void *x, const double *stats, const void *t, const void *w,
+                double on, double off, double *sums);
   /* dx[i] = scale (all softmax[i] - c[i]). */
   void (*cross_grad)(int64_t n, const void *x, const double *stats, const void *t, const void *w,
                      double on, double off, double all, double scale, void *dx);
 } fnn_loss_kernels;
 
-#define FNN_LOSS_KERNELS(real)                                                                     \
-  {                                                                                                \
-    .point = {loss_mse_##real, loss_mae_##real, loss_huber_##real, loss_bce_##real,                \
-              loss_bce_logits_##real},                                                             \
-    .point_grad = {loss_mse_grad_##real, loss_mae_grad_##real, loss_huber_grad_##real,             \
-                   loss_bce_grad_##real, loss_bce_logits_grad_##real},                             \
-    .scale = loss_scale_##real, .cross = loss_cross_##real, .cross_grad = loss_cross_grad_##real   \
-  }
+#define FNN_LOSS_KERNELS(real)                                                        \
+  {.point = {loss_mse_##real, loss_mae_##real, loss_huber_##real, loss_bce_##real,    \
+             loss_bce_logits_##real},                                                 \
+   .point_grad = {loss_mse_grad_##real, loss_mae_grad_##real, loss_huber_grad_##real, \
+                  loss_bce_grad_##real, loss_bce_logits_grad_##real},                 \
+   .scale = loss_scale_##real,                                                        \
+   .cross = loss_cross_##real,                                                        \
+   .cross_grad = loss_cross_grad_##real}
 
 #endif

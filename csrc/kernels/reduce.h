@@ -38,16 +38,22 @@ typedef struct {
   void (*cols[FNN_REDUCE_KINDS])(int64_t m, int64_t n, const void *const *rows, void *s0, void *s1);
 } fnn_reduce_kernels;
 
-#define FNN_REDUCE_KERNELS(real)                                                                    \
-  {                                                                                                 \
-    .row = {reduce_row_sum_##real, reduce_row_sumsq_##real, reduce_row_prod_##real,                 \
-            reduce_row_max_##real, reduce_row_min_##real, reduce_row_argmax_##real,                 \
-            reduce_row_argmin_##real, reduce_row_moments_##real, reduce_row_lse_##real},            \
-    .cols = {                                                                                       \
-      reduce_cols_sum_##real, reduce_cols_sumsq_##real, reduce_cols_prod_##real,                    \
-      reduce_cols_max_##real, reduce_cols_min_##real, reduce_cols_argmax_##real,                    \
-      reduce_cols_argmin_##real, reduce_cols_moments_##real, reduce_cols_lse_##real                 \
-    }                                                                                               \
+#define FNN_REDUCE_KERNELS(real)                                                           \
+  {                                                                                        \
+    .row = {reduce_row_sum_##real,    reduce_row_sumsq_##real,   reduce_row_prod_##real,   \
+            reduce_row_max_##real,    reduce_row_min_##real,     reduce_row_argmax_##real, \
+            reduce_row_argmin_##real, reduce_row_moments_##real, reduce_row_lse_##real},   \
+    .cols = {                                                                              \
+      reduce_cols_sum_##real,                                                              \
+      reduce_cols_sumsq_##real,                                                            \
+      reduce_cols_prod_##real,                                                             \
+      reduce_cols_max_##real,                                                              \
+      reduce_cols_min_##real,                                                              \
+      reduce_cols_argmax_##real,                                                           \
+      reduce_cols_argmin_##real,                                                           \
+      reduce_cols_moments_##real,                                                          \
+      reduce_cols_lse_##real                                                               \
+    }                                                                                      \
   }
 
 #endif

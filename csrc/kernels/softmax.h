@@ -11,16 +11,17 @@ typedef struct {
   void (*rows_grad)(int64_t rows, int64_t n, const void *y, const void *dy, void *dx, int log);
   /* The same down each of n columns of m rows, `step` elements from row to row in every array. */
   void (*cols)(int64_t m, int64_t n, int64_t step, const void *x, void *y, int log);
-  void (*cols_grad)(int64_t m, int64_t n, int64_t step, const void *y, const void *dy, void *dx, int log);
+  void (*cols_grad)(int64_t m, int64_t n, int64_t step, const void *y, const void *dy, void *dx,
+                    int log);
   /* stats[0] = max x, stats[1] = log sum exp(x - max): log softmax is x - stats[0] - stats[1]. */
   void (*stats)(int64_t n, const void *x, double *stats);
 } fnn_softmax_kernels;
 
-#define FNN_SOFTMAX_KERNELS(real)                                                            \
-  {                                                                                          \
-    .rows = softmax_rows_##real, .rows_grad = softmax_rows_grad_##real,                      \
-    .cols = softmax_cols_##real, .cols_grad = softmax_cols_grad_##real,                      \
-    .stats = softmax_stats_##real                                                            \
-  }
+#define FNN_SOFTMAX_KERNELS(real)         \
+  {.rows = softmax_rows_##real,           \
+   .rows_grad = softmax_rows_grad_##real, \
+   .cols = softmax_cols_##real,           \
+   .cols_grad = softmax_cols_grad_##real, \
+   .stats = softmax_stats_##real}
 
 #endif

@@ -14,7 +14,7 @@
 #include "softmax.h"
 
 typedef struct {
-  int lanes; /* of a vector register */
+  int lanes;                 /* of a vector register */
   const fnn_map_kernel *map; /* FNN_OPS entries, by op number; NULL for an op of another family */
   fnn_gemm_kernels gemm;
   fnn_reduce_kernels reduce;
@@ -26,14 +26,17 @@ typedef struct {
   fnn_optimizer_kernels optimizer;
 } fnn_kernels;
 
-#define FNN_TABLE(real, lanes_)                                                             \
-  {                                                                                         \
-    .lanes = lanes_, .map = map_kernels_##real, .gemm = FNN_GEMM_KERNELS(real),             \
-    .reduce = FNN_REDUCE_KERNELS(real), .softmax = FNN_SOFTMAX_KERNELS(real),               \
-    .loss = FNN_LOSS_KERNELS(real), .norm = FNN_NORM_KERNELS(real),                     \
-    .move = FNN_MOVE_KERNELS(real), .random = FNN_RANDOM_KERNELS(real),                     \
-    .optimizer = FNN_OPTIMIZER_KERNELS(real)                                                \
-  }
+#define FNN_TABLE(real, lanes_)          \
+  {.lanes = lanes_,                      \
+   .map = map_kernels_##real,            \
+   .gemm = FNN_GEMM_KERNELS(real),       \
+   .reduce = FNN_REDUCE_KERNELS(real),   \
+   .softmax = FNN_SOFTMAX_KERNELS(real), \
+   .loss = FNN_LOSS_KERNELS(real),       \
+   .norm = FNN_NORM_KERNELS(real),       \
+   .move = FNN_MOVE_KERNELS(real),       \
+   .random = FNN_RANDOM_KERNELS(real),   \
+   .optimizer = FNN_OPTIMIZER_KERNELS(real)}
 
 /* One table an ISA: [0] float, [1] double. */
 extern const fnn_kernels fnn_kernels_portable[2], fnn_kernels_avx2[2], fnn_kernels_avx512[2],

@@ -71,19 +71,23 @@ static void walk_next(walk *w) {
   w->run = a->shape[a->ndim - 1] < w->left ? a->shape[a->ndim - 1] : w->left;
 }
 
-#define COPY(type, to, to_step, from, from_step)                                        \
-  {                                                                                     \
-    type *out = (type *)(to);                                                           \
-    const type *in = (const type *)(from);                                              \
-    for (int64_t i = 0; i < run; i++) out[i * (to_step)] = in[i * (from_step)];         \
+#define COPY(type, to, to_step, from, from_step)                                \
+  {                                                                             \
+    type *out = (type *)(to);                                                   \
+    const type *in = (const type *)(from);                                      \
+    for (int64_t i = 0; i < run; i++) out[i * (to_step)] = in[i * (from_step)]; \
   }
 
 static void copy_run(int64_t itemsize, int64_t run, char *to, int64_t to_step, const char *from,
                      int64_t from_step) {
-  if (to_step == 1 && from_step == 1) memcpy(to, from, (size_t)(run * itemsize));
-  else if (itemsize == 4) COPY(uint32_t, to, to_step, from, from_step)
-  else if (itemsize == 8) COPY(uint64_t, to, to_step, from, from_step)
-  else COPY(uint8_t, to, to_step, from, from_step)
+  if (to_step == 1 && from_step == 1)
+    memcpy(to, from, (size_t)(run * itemsize));
+  else if (itemsize == 4)
+    COPY(uint32_t, to, to_step, from, from_step)
+  else if (itemsize == 8)
+    COPY(uint64_t, to, to_step, from, from_step)
+  else
+    COPY(uint8_t, to, to_step, from, from_step)
 }
 
 const void *fnn_read(const fnn_array *a, int64_t begin, int64_t n, void *buffer) {
@@ -108,26 +112,32 @@ void fnn_write(const fnn_array *a, int64_t begin, int64_t n, const void *buffer)
   }
 }
 
-#define CONVERT(type, value)                                                            \
-  {                                                                                     \
-    const type *in = (const type *)a->data + w.offset;                                  \
-    for (int64_t i = 0; i < w.run; i++) {                                               \
-      type x = in[i * w.step];                                                          \
-      to[i] = (value);                                                                  \
-    }                                                                                   \
-  }                                                                                     \
+#define CONVERT(type, value)                           \
+  {                                                    \
+    const type *in = (const type *)a->data + w.offset; \
+    for (int64_t i = 0; i < w.run; i++) {              \
+      type x = in[i * w.step];                         \
+      to[i] = (value);                                 \
+    }                                                  \
+  }                                                    \
   break
 
-const int64_t *fnn_read_int(const fnn_array *a, int64_t begin, int64_t n, int truth, int64_t *buffer) {
+const int64_t *fnn_read_int(const fnn_array *a, int64_t begin, int64_t n, int truth,
+                            int64_t *buffer) {
   if (a->dtype == FNN_I64 && !truth) return fnn_read(a, begin, n, buffer);
   int64_t *to = buffer;
   for (walk w = walk_from(a, begin, n); w.left > 0; walk_next(&w)) {
     switch (a->dtype) {
-      case FNN_F32: CONVERT(float, x != 0);
-      case FNN_F64: CONVERT(double, x != 0);
-      case FNN_I64: CONVERT(int64_t, x != 0);
-      case FNN_I32: CONVERT(int32_t, truth ? x != 0 : x);
-      default: CONVERT(uint8_t, truth ? x != 0 : x);
+      case FNN_F32:
+        CONVERT(float, x != 0);
+      case FNN_F64:
+        CONVERT(double, x != 0);
+      case FNN_I64:
+        CONVERT(int64_t, x != 0);
+      case FNN_I32:
+        CONVERT(int32_t, truth ? x != 0 : x);
+      default:
+        CONVERT(uint8_t, truth ? x != 0 : x);
     }
     to += w.run;
   }

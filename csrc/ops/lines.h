@@ -18,7 +18,8 @@ const void *fnn_read(const fnn_array *a, int64_t begin, int64_t n, void *buffer)
 
 /* Elements [begin, begin + n) of a as int64; a is of an integer type or, with truth set, of any type and
  * the result is 1 where an element is not zero. */
-const int64_t *fnn_read_int(const fnn_array *a, int64_t begin, int64_t n, int truth, int64_t *buffer);
+const int64_t *fnn_read_int(const fnn_array *a, int64_t begin, int64_t n, int truth,
+                            int64_t *buffer);
 
 /* Elements [begin, begin + n) of a become those of buffer. */
 void fnn_write(const fnn_array *a, int64_t begin, int64_t n, const void *buffer);
@@ -28,8 +29,10 @@ static inline double fnn_real_at(const fnn_array *a, int64_t i) {
   return a->dtype == FNN_F32 ? (double)((const float *)a->data)[i] : ((const double *)a->data)[i];
 }
 static inline void fnn_real_put(const fnn_array *a, int64_t i, double value) {
-  if (a->dtype == FNN_F32) ((float *)a->data)[i] = (float)value;
-  else ((double *)a->data)[i] = value;
+  if (a->dtype == FNN_F32)
+    ((float *)a->data)[i] = (float)value;
+  else
+    ((double *)a->data)[i] = value;
 }
 
 #endif

@@ -24,17 +24,28 @@
 static int point_of(int op, int *grad) {
   *grad = 1;
   switch (op) {
-    case FNN_OP_mse_loss: *grad = 0; /* fall through */
-    case FNN_OP_mse_loss_grad: return FNN_LOSS_MSE;
-    case FNN_OP_mae_loss: *grad = 0; /* fall through */
-    case FNN_OP_mae_loss_grad: return FNN_LOSS_MAE;
-    case FNN_OP_huber_loss: *grad = 0; /* fall through */
-    case FNN_OP_huber_loss_grad: return FNN_LOSS_HUBER;
-    case FNN_OP_bce_loss: *grad = 0; /* fall through */
-    case FNN_OP_bce_loss_grad: return FNN_LOSS_BCE;
-    case FNN_OP_bce_logits_loss: *grad = 0; /* fall through */
-    case FNN_OP_bce_logits_loss_grad: return FNN_LOSS_BCE_LOGITS;
-    default: return -1;
+    case FNN_OP_mse_loss:
+      *grad = 0; /* fall through */
+    case FNN_OP_mse_loss_grad:
+      return FNN_LOSS_MSE;
+    case FNN_OP_mae_loss:
+      *grad = 0; /* fall through */
+    case FNN_OP_mae_loss_grad:
+      return FNN_LOSS_MAE;
+    case FNN_OP_huber_loss:
+      *grad = 0; /* fall through */
+    case FNN_OP_huber_loss_grad:
+      return FNN_LOSS_HUBER;
+    case FNN_OP_bce_loss:
+      *grad = 0; /* fall through */
+    case FNN_OP_bce_loss_grad:
+      return FNN_LOSS_BCE;
+    case FNN_OP_bce_logits_loss:
+      *grad = 0; /* fall through */
+    case FNN_OP_bce_logits_loss_grad:
+      return FNN_LOSS_BCE_LOGITS;
+    default:
+      return -1;
   }
 }
 
@@ -47,7 +58,8 @@ static fnn_status point_plan(const fnn_call *call, int grad, fnn_plan *plan, fnn
       return fnn_fail(why, FNN_ERR_DTYPE, "the loss takes float32 or float64, all alike");
     int single = reduction != 0 && i == 4;
     if (single ? fnn_size(&a[i]) != 1 : !fnn_same_shape(&a[i], x))
-      return fnn_fail(why, FNN_ERR_SHAPE, "the loss wants arrays of one shape, and a single dy or result");
+      return fnn_fail(why, FNN_ERR_SHAPE,
+                      "the loss wants arrays of one shape, and a single dy or result");
   }
   int64_t size = fnn_size(x);
   if (reduction < 0 || reduction > 2) return fnn_fail(why, FNN_ERR_VALUE, "no such reduction");
@@ -81,8 +93,10 @@ static void point_run(const fnn_call *call, int kind, int grad, fnn_team *team) 
         in[i] = fnn_read(&line[i], begin, n, buffer[i]);
     (grad ? k->loss.point_grad : k->loss.point)[kind](n, in[0], in[1], in[3], delta, place);
     if (grad || in[2]) k->loss.scale(n, grad ? scale : 1, in[2], in[4], place);
-    if (grad || reduction == 0) fnn_write(out, begin, n, place);
-    else k->reduce.row[FNN_REDUCE_SUM](n, place, &parts[b]);
+    if (grad || reduction == 0)
+      fnn_write(out, begin, n, place);
+    else
+      k->reduce.row[FNN_REDUCE_SUM](n, place, &parts[b]);
   }
   if (grad || reduction == 0) return;
   fnn_team_barrier(team);
@@ -111,7 +125,10 @@ static cross cross_of(const fnn_call *call) {
              .nll = op == FNN_OP_nll || op == FNN_OP_nll_grad,
              .grad = op == FNN_OP_cross_entropy_grad || op == FNN_OP_cross_entropy_soft_grad ||
                      op == FNN_OP_nll_grad,
-             .x = &a[0], .target = &a[1], .weight = optional(&a[2]), .sample = optional(&a[3])};
+             .x = &a[0],
+             .target = &a[1],
+             .weight = optional(&a[2]),
+             .sample = optional(&a[3])};
   c.smoothing = c.nll ? 0 : call->scalars[0].f;
   c.ignore = call->scalars[1].i;
   c.reduction = call->scalars[2].i;
@@ -134,8 +151,8 @@ static fnn_status cross_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *
   const fnn_array *single = c.grad ? c.dy : c.out;
   if (c.x->ndim != 2 || c.rows < 0)
     return fnn_fail(why, FNN_ERR_SHAPE, "cross entropy: x must be (rows, classes)");
-  const fnn_array *reals[] = {c.x, c.weight, c.sample, c.stats, c.total, c.dy, c.out,
-                              c.soft ? c.target : NULL};
+  const fnn_array *reals[] = {c.x,     c.weight, c.sample, c.stats,
+                              c.total, c.dy,     c.out,    c.soft ? c.target : NULL};
   for (int i = 0; i < 8; i++)
     if (reals[i] && (!fnn_is_real(reals[i]->dtype) || reals[i]->dtype != c.x->dtype))
       return fnn_fail(why, FNN_ERR_DTYPE, "cross entropy takes float32 or float64, all alike");
@@ -151,7 +168,8 @@ static fnn_status cross_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *
       (c.weight && !fnn_contiguous(c.weight)))
     return fnn_fail(why, FNN_ERR_SHAPE, "cross entropy: rows of x and target must be contiguous");
   if (fnn_size(c.total) != 1 || (c.reduction ? fnn_size(single) != 1 : !is_vector(single, c.rows)))
-    return fnn_fail(why, FNN_ERR_SHAPE, "cross entropy: the loss has one number, or one for each row");
+    return fnn_fail(why, FNN_ERR_SHAPE,
+                    "cross entropy: the loss has one number, or one for each row");
   if (c.stats && (c.stats->ndim != 2 || c.stats->shape[0] != c.rows || c.stats->shape[1] != 2 ||
                   !fnn_contiguous(c.stats)))
     return fnn_fail(why, FNN_ERR_SHAPE, "cross entropy: stats must be (rows, 2)");
@@ -179,7 +197,8 @@ static int labels_fit(const cross *c, fnn_team *team) {
   for (int64_t i = mine.begin; i < mine.end; i++) {
     int64_t y = label_at(c->target, i);
     if (y != c->ignore && (y < 0 || y >= c->classes)) {
-      fnn_team_fail(team, FNN_ERR_VALUE, i, "label {seen} is not one of {limit} classes", y, c->classes);
+      fnn_team_fail(team, FNN_ERR_VALUE, i, "label {seen} is not one of {limit} classes", y,
+                    c->classes);
       break;
     }
   }
@@ -246,11 +265,13 @@ static void cross_grad_row(const cross *c, const fnn_kernels *k, int64_t i, doub
   char *dx = (char *)row_of(c->out, i);
   const char *x = row_of(c->x, i);
   fnn_array row = {.data = dx, .dtype = c->x->dtype};
-  double scale = fnn_real_at(c->dy, c->reduction ? 0 : i * c->dy->stride[0]) / fnn_real_at(c->total, 0);
+  double scale =
+      fnn_real_at(c->dy, c->reduction ? 0 : i * c->dy->stride[0]) / fnn_real_at(c->total, 0);
   double stats[2] = {0, 0}, sums[2], off = c->smoothing / (double)c->classes;
   const void *weight = c->weight ? c->weight->data : NULL;
   if (c->sample) scale *= fnn_real_at(c->sample, i * c->sample->stride[0]);
-  if (c->stats) stats[0] = fnn_real_at(c->stats, 2 * i), stats[1] = fnn_real_at(c->stats, 2 * i + 1);
+  if (c->stats)
+    stats[0] = fnn_real_at(c->stats, 2 * i), stats[1] = fnn_real_at(c->stats, 2 * i + 1);
   if (c->soft) {
     const char *t = row_of(c->target, i);
     k->loss.cross(c->classes, x, stats, t, weight, 1 - c->smoothing, off, sums);
@@ -262,8 +283,8 @@ static void cross_grad_row(const cross *c, const fnn_kernels *k, int64_t i, doub
   if (y == c->ignore) return;
   double w = (1 - c->smoothing) * (c->weight ? fnn_real_at(c->weight, y) : 1);
   if (!c->nll)
-    k->loss.cross_grad(c->classes, x, stats, NULL, c->smoothing > 0 ? weight : NULL, 0, off, w + off_sum,
-                       scale, dx);
+    k->loss.cross_grad(c->classes, x, stats, NULL, c->smoothing > 0 ? weight : NULL, 0, off,
+                       w + off_sum, scale, dx);
   fnn_real_put(&row, y, fnn_real_at(&row, y) - scale * w);
 }
 
@@ -292,6 +313,8 @@ void fnn_loss_run(const fnn_call *call, fnn_team *team) {
   }
   cross c = cross_of(call);
   if (!c.soft && !labels_fit(&c, team)) return;
-  if (c.grad) cross_backward(&c, team);
-  else cross_forward(&c, team);
+  if (c.grad)
+    cross_backward(&c, team);
+  else
+    cross_forward(&c, team);
 }

@@ -13,7 +13,7 @@
 typedef fnn_status (*fnn_plan_fn)(const fnn_call *call, fnn_plan *plan, fnn_failure *why);
 typedef void (*fnn_run_fn)(const fnn_call *call, fnn_team *team);
 
-#define FNN_FAMILY(family)                                                        \
+#define FNN_FAMILY(family)                                                                \
   fnn_status fnn_##family##_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why); \
   void fnn_##family##_run(const fnn_call *call, fnn_team *team);
 #include "families.def"

@@ -27,25 +27,34 @@ typedef struct {
   int columns;
   fnn_array reduced, kept, out; /* the reduced axes of x; the kept ones as x and as y have them */
   int64_t inner, inner_x, inner_y; /* columns: the kept axis taken out of kept and out */
-  int64_t count;                /* elements that make one output */
+  int64_t count;                   /* elements that make one output */
   int64_t per_block, blocks, strip, strips, outputs;
-  void *means;                  /* moments: where the means go, laid out as out */
+  void *means; /* moments: where the means go, laid out as out */
 } reduction;
 
 static int kind_of(int op) {
   switch (op) {
-    case FNN_OP_sum_squares: return FNN_REDUCE_SUMSQ;
-    case FNN_OP_prod: return FNN_REDUCE_PROD;
+    case FNN_OP_sum_squares:
+      return FNN_REDUCE_SUMSQ;
+    case FNN_OP_prod:
+      return FNN_REDUCE_PROD;
     case FNN_OP_max:
-    case FNN_OP_any: return FNN_REDUCE_MAX;
+    case FNN_OP_any:
+      return FNN_REDUCE_MAX;
     case FNN_OP_min:
-    case FNN_OP_all: return FNN_REDUCE_MIN;
-    case FNN_OP_argmax: return FNN_REDUCE_ARGMAX;
-    case FNN_OP_argmin: return FNN_REDUCE_ARGMIN;
+    case FNN_OP_all:
+      return FNN_REDUCE_MIN;
+    case FNN_OP_argmax:
+      return FNN_REDUCE_ARGMAX;
+    case FNN_OP_argmin:
+      return FNN_REDUCE_ARGMIN;
     case FNN_OP_var:
-    case FNN_OP_moments: return FNN_REDUCE_MOMENTS;
-    case FNN_OP_logsumexp: return FNN_REDUCE_LSE;
-    default: return FNN_REDUCE_SUM;
+    case FNN_OP_moments:
+      return FNN_REDUCE_MOMENTS;
+    case FNN_OP_logsumexp:
+      return FNN_REDUCE_LSE;
+    default:
+      return FNN_REDUCE_SUM;
   }
 }
 
@@ -178,12 +187,16 @@ static void combine(const reduction *r, fnn_scalar *a, double na, const fnn_scal
   switch (r->kind) {
     case FNN_REDUCE_SUM:
     case FNN_REDUCE_SUMSQ:
-      if (whole) a->i = (int64_t)((uint64_t)a->i + (uint64_t)b->i);
-      else a->f += b->f;
+      if (whole)
+        a->i = (int64_t)((uint64_t)a->i + (uint64_t)b->i);
+      else
+        a->f += b->f;
       break;
     case FNN_REDUCE_PROD:
-      if (whole) a->i = (int64_t)((uint64_t)a->i * (uint64_t)b->i);
-      else a->f *= b->f;
+      if (whole)
+        a->i = (int64_t)((uint64_t)a->i * (uint64_t)b->i);
+      else
+        a->f *= b->f;
       break;
     case FNN_REDUCE_MOMENTS: { /* Chan, Golub and LeVeque 1979 */
       double d = b[0].f - a[0].f, n = na + nb;
@@ -193,8 +206,10 @@ static void combine(const reduction *r, fnn_scalar *a, double na, const fnn_scal
     }
     case FNN_REDUCE_LSE: {
       double top = isnan(a->f) || a->f > b->f ? a->f : b->f;
-      if (isfinite(top)) a[1].f = a[1].f * exp(a->f - top) + b[1].f * exp(b->f - top);
-      else a[1].f += b[1].f;
+      if (isfinite(top))
+        a[1].f = a[1].f * exp(a->f - top) + b[1].f * exp(b->f - top);
+      else
+        a[1].f += b[1].f;
       a->f = top;
       break;
     }
@@ -207,8 +222,8 @@ static void combine(const reduction *r, fnn_scalar *a, double na, const fnn_scal
 }
 
 /* The states of blocks [begin, end), `step` numbers apart, as one. */
-static void fold(const reduction *r, const fnn_scalar *states, int64_t step, int64_t begin, int64_t end,
-                 fnn_scalar *result) {
+static void fold(const reduction *r, const fnn_scalar *states, int64_t step, int64_t begin,
+                 int64_t end, fnn_scalar *result) {
   if (end - begin == 1) {
     result[0] = states[begin * step];
     if (numbers_of(r->kind) == 2) result[1] = states[begin * step + 1];
@@ -236,11 +251,20 @@ static void finish(const reduction *r, double ddof, const fnn_scalar *s, int64_t
   if (r->op == FNN_OP_var || r->op == FNN_OP_moments) value = s[1].f / (n > ddof ? n - ddof : 0);
   if (r->op == FNN_OP_logsumexp) value = s[0].f + log(s[1].f);
   switch (r->out.dtype) {
-    case FNN_F32: ((float *)y)[at] = (float)value; break;
-    case FNN_F64: ((double *)y)[at] = value; break;
-    case FNN_I64: ((int64_t *)y)[at] = whole; break;
-    case FNN_I32: ((int32_t *)y)[at] = (int32_t)whole; break;
-    default: ((uint8_t *)y)[at] = (uint8_t)whole;
+    case FNN_F32:
+      ((float *)y)[at] = (float)value;
+      break;
+    case FNN_F64:
+      ((double *)y)[at] = value;
+      break;
+    case FNN_I64:
+      ((int64_t *)y)[at] = whole;
+      break;
+    case FNN_I32:
+      ((int32_t *)y)[at] = (int32_t)whole;
+      break;
+    default:
+      ((uint8_t *)y)[at] = (uint8_t)whole;
   }
 }
 
@@ -249,8 +273,10 @@ static void finish_empty(const reduction *r, double ddof, fnn_team *team) {
   int real = r->work != FNN_I64;
   int one = r->op == FNN_OP_prod || r->op == FNN_OP_all;
   state s = {{0}, {0}};
-  if (real) s[0].f = r->op == FNN_OP_logsumexp ? -INFINITY : one;
-  else s[0].i = one;
+  if (real)
+    s[0].f = r->op == FNN_OP_logsumexp ? -INFINITY : one;
+  else
+    s[0].i = one;
   fnn_range mine = fnn_share(r->outputs, team);
   for (int64_t i = mine.begin; i < mine.end; i++) finish(r, ddof, s, fnn_offset(&r->out, i));
 }
@@ -293,8 +319,10 @@ static void reduce_row(const reduction *r, int64_t n, const void *x, fnn_scalar 
   }
   fnn_kernels_of(r->work)->reduce.row[r->kind](n, x, real);
   s[0].f = real[0];
-  if (is_arg(r->kind)) s[1].i = (int64_t)real[1];
-  else s[1].f = real[1];
+  if (is_arg(r->kind))
+    s[1].i = (int64_t)real[1];
+  else
+    s[1].f = real[1];
 }
 
 /* --- rows --- */
@@ -303,8 +331,10 @@ static void row_block(const reduction *r, int64_t output, int64_t block, fnn_sca
   int64_t n = r->count - begin < BLOCK ? r->count - begin : BLOCK;
   fnn_array x = r->reduced;
   x.data = (char *)x.data + fnn_offset(&r->kept, output) * fnn_itemsize(x.dtype);
-  reduce_row(r, n, r->work == FNN_I64 ? fnn_read_int(&x, begin, n, r->truth, buffer)
-                                      : fnn_read(&x, begin, n, buffer), s);
+  reduce_row(r, n,
+             r->work == FNN_I64 ? fnn_read_int(&x, begin, n, r->truth, buffer)
+                                : fnn_read(&x, begin, n, buffer),
+             s);
   if (is_arg(r->kind)) s[1].i += begin;
 }
 
@@ -349,11 +379,11 @@ static tile tile_of(const reduction *r, int64_t t) {
   return b;
 }
 
-#define GATHER(type)                                                                    \
-  for (int64_t j = 0; j < b->width; j++) {                                              \
-    const type *from = (const type *)rows[0] + j * columns;                             \
-    type *to = (type *)buffer + j;                                                      \
-    for (int64_t i = 0; i < b->m; i++) to[i * STRIP_GATHER] = from[i * step];           \
+#define GATHER(type)                                                          \
+  for (int64_t j = 0; j < b->width; j++) {                                    \
+    const type *from = (const type *)rows[0] + j * columns;                   \
+    type *to = (type *)buffer + j;                                            \
+    for (int64_t i = 0; i < b->m; i++) to[i * STRIP_GATHER] = from[i * step]; \
   }
 
 /* Where each row of the tile begins; rows that are not contiguous reals are copied to the buffer first. */
@@ -371,12 +401,15 @@ static void tile_rows(const reduction *r, const tile *b, const void **rows, int6
   if (r->strip == STRIP) return;
   if (r->work == r->reduced.dtype && !r->truth && r->reduced.ndim == 1 && wide == size) {
     int64_t step = r->reduced.stride[0], columns = r->inner_x;
-    if (size == 4) GATHER(uint32_t)
-    else GATHER(uint64_t)
+    if (size == 4)
+      GATHER(uint32_t)
+    else
+      GATHER(uint64_t)
     for (int64_t i = 0; i < b->m; i++) rows[i] = (char *)buffer + i * STRIP_GATHER * size;
     return;
   }
-  fnn_array line = {.ndim = 1, .dtype = r->reduced.dtype, .shape = {b->width}, .stride = {r->inner_x}};
+  fnn_array line = {
+      .ndim = 1, .dtype = r->reduced.dtype, .shape = {b->width}, .stride = {r->inner_x}};
   for (int64_t i = 0; i < b->m; i++) {
     char *to = (char *)buffer + i * STRIP_GATHER * wide;
     line.data = (void *)rows[i];
@@ -385,7 +418,8 @@ static void tile_rows(const reduction *r, const tile *b, const void **rows, int6
   }
 }
 
-static void int_cols(int kind, const tile *b, const void *const *rows, fnn_scalar *states, int64_t step) {
+static void int_cols(int kind, const tile *b, const void *const *rows, fnn_scalar *states,
+                     int64_t step) {
   int64_t column[FNN_REDUCE_ROWS];
   for (int64_t j = 0; j < b->width; j++) {
     for (int64_t i = 0; i < b->m; i++) column[i] = ((const int64_t *)rows[i])[j];
@@ -394,8 +428,8 @@ static void int_cols(int kind, const tile *b, const void *const *rows, fnn_scala
 }
 
 /* The tile's states, `step` numbers apart. */
-static void tile_states(const reduction *r, const tile *b, const void *const *rows, fnn_scalar *states,
-                        int64_t step) {
+static void tile_states(const reduction *r, const tile *b, const void *const *rows,
+                        fnn_scalar *states, int64_t step) {
   int64_t s0[STRIP], s1[STRIP], first = b->block * FNN_REDUCE_ROWS;
   if (r->work == FNN_I64) {
     int_cols(r->kind, b, rows, states, step);
@@ -407,8 +441,10 @@ static void tile_states(const reduction *r, const tile *b, const void *const *ro
   fnn_kernels_of(r->work)->reduce.cols[r->kind](b->m, b->width, rows, s0, s1);
   for (int64_t j = 0; j < b->width; j++) {
     states[j * step].f = single0 ? (double)((float *)s0)[j] : ((double *)s0)[j];
-    if (is_arg(r->kind)) states[j * step + 1].i = first + (single ? ((int32_t *)s1)[j] : s1[j]);
-    else if (step == 2) states[j * step + 1].f = single ? (double)((float *)s1)[j] : ((double *)s1)[j];
+    if (is_arg(r->kind))
+      states[j * step + 1].i = first + (single ? ((int32_t *)s1)[j] : s1[j]);
+    else if (step == 2)
+      states[j * step + 1].f = single ? (double)((float *)s1)[j] : ((double *)s1)[j];
   }
 }
 
@@ -456,7 +492,7 @@ static void plain_fold(const reduction *r, fnn_team *team) {
       for (int64_t g = 0; g < groups; g++) {
         const void *rows[FNN_REDUCE_ROWS];
         int64_t m = count - g * FNN_REDUCE_ROWS < FNN_REDUCE_ROWS ? count - g * FNN_REDUCE_ROWS
-                                                                 : FNN_REDUCE_ROWS;
+                                                                  : FNN_REDUCE_ROWS;
         char *first = states + g * FNN_REDUCE_ROWS * step;
         for (int64_t i = 0; i < m; i++) rows[i] = first + i * step;
         k->cols[merge](m, n, rows, groups == 1 ? y : first, NULL);
@@ -489,7 +525,8 @@ static void run_columns(const reduction *r, double ddof, fnn_team *team) {
       plain_tile(r, &b, rows, team->workspace + place * fnn_itemsize(r->work));
     } else if (r->blocks == 1) {
       tile_states(r, &b, rows, strip, numbers);
-      for (int64_t j = 0; j < b.width; j++) finish(r, ddof, strip + j * numbers, y + j * r->inner_y);
+      for (int64_t j = 0; j < b.width; j++)
+        finish(r, ddof, strip + j * numbers, y + j * r->inner_y);
     } else {
       int64_t place = (b.output * r->blocks + b.block) * r->inner + b.begin;
       tile_states(r, &b, rows, all + place * numbers, numbers);
@@ -515,15 +552,21 @@ static void run_columns(const reduction *r, double ddof, fnn_team *team) {
 static int takes(int op, int x, int y) {
   switch (op) {
     case FNN_OP_sum:
-    case FNN_OP_prod: return fnn_is_real(x) ? y == x : y == FNN_I64;
-    case FNN_OP_mean: return fnn_is_real(x) ? y == x : fnn_is_real(y);
+    case FNN_OP_prod:
+      return fnn_is_real(x) ? y == x : y == FNN_I64;
+    case FNN_OP_mean:
+      return fnn_is_real(x) ? y == x : fnn_is_real(y);
     case FNN_OP_argmax:
-    case FNN_OP_argmin: return y == FNN_I64;
+    case FNN_OP_argmin:
+      return y == FNN_I64;
     case FNN_OP_any:
-    case FNN_OP_all: return y == FNN_BOOL;
+    case FNN_OP_all:
+      return y == FNN_BOOL;
     case FNN_OP_max:
-    case FNN_OP_min: return y == x;
-    default: return fnn_is_real(x) && y == x;
+    case FNN_OP_min:
+      return y == x;
+    default:
+      return fnn_is_real(x) && y == x;
   }
 }
 
@@ -545,10 +588,12 @@ fnn_status fnn_reduce_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *wh
     return fnn_fail(why, FNN_ERR_SHAPE, "the greatest or least of no elements is not defined");
   if (r.blocks > 1) plan->workspace = r.outputs * r.blocks * numbers_of(r.kind) * 8;
   if (r.blocks > 0) plan->tasks = r.outputs / r.inner * r.blocks * r.strips;
-  plan->bytes = (double)r.outputs *
-                ((double)r.count * fnn_itemsize(x->dtype) + fnn_itemsize(y->dtype));
+  plan->bytes =
+      (double)r.outputs * ((double)r.count * fnn_itemsize(x->dtype) + fnn_itemsize(y->dtype));
   plan->flops = (double)r.outputs * (double)r.count *
-                (r.kind == FNN_REDUCE_LSE ? 20 : r.kind == FNN_REDUCE_MOMENTS ? 4 : 1);
+                (r.kind == FNN_REDUCE_LSE       ? 20
+                 : r.kind == FNN_REDUCE_MOMENTS ? 4
+                                                : 1);
   return FNN_OK;
 }
 
@@ -557,7 +602,10 @@ void fnn_reduce_run(const fnn_call *call, fnn_team *team) {
   double ddof = call->op == FNN_OP_var ? call->scalars[0].f : 0;
   describe(call, &r);
   if (r.outputs == 0) return;
-  if (r.count == 0) finish_empty(&r, ddof, team);
-  else if (r.columns) run_columns(&r, ddof, team);
-  else run_rows(&r, ddof, team);
+  if (r.count == 0)
+    finish_empty(&r, ddof, team);
+  else if (r.columns)
+    run_columns(&r, ddof, team);
+  else
+    run_rows(&r, ddof, team);
 }

@@ -34,12 +34,12 @@ fnn_status fnn_scan_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why)
   return FNN_OK;
 }
 
-#define STEP(type, in_type, acc)                                                          \
-  {                                                                                       \
-    const in_type *in = (const in_type *)x->data + at;                                    \
-    type *out = (type *)y->data + to;                                                     \
-    for (int64_t j = 0; j < w; j++) out[j] = (type)(acc[j] += in[j * step]);              \
-  }                                                                                       \
+#define STEP(type, in_type, acc)                                             \
+  {                                                                          \
+    const in_type *in = (const in_type *)x->data + at;                       \
+    type *out = (type *)y->data + to;                                        \
+    for (int64_t j = 0; j < w; j++) out[j] = (type)(acc[j] += in[j * step]); \
+  }                                                                          \
   break
 
 void fnn_scan_run(const fnn_call *call, fnn_team *team) {
@@ -70,11 +70,16 @@ void fnn_scan_run(const fnn_call *call, fnn_team *team) {
         int64_t at = base + row * x->stride[axis];
         int64_t to = (o * l.n + row) * l.inner + c;
         switch (x->dtype) {
-          case FNN_F32: STEP(float, float, real);
-          case FNN_F64: STEP(double, double, real);
-          case FNN_I64: STEP(int64_t, uint64_t, whole);
-          case FNN_I32: STEP(int64_t, int32_t, whole);
-          default: STEP(int64_t, uint8_t, whole);
+          case FNN_F32:
+            STEP(float, float, real);
+          case FNN_F64:
+            STEP(double, double, real);
+          case FNN_I64:
+            STEP(int64_t, uint64_t, whole);
+          case FNN_I32:
+            STEP(int64_t, int32_t, whole);
+          default:
+            STEP(int64_t, uint8_t, whole);
         }
       }
     }

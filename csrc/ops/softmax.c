@@ -62,8 +62,9 @@ static const char *source(const fnn_array *x, const fnn_array *y, fnn_team *team
     int64_t begin = b * COPY, n = size - begin < COPY ? size - begin : COPY;
     char *to = (char *)y->data + begin * width;
     const void *from = fnn_read(&line, begin, n, to);
-    if (from != to) fnn_write(&(fnn_array){.data = to, .ndim = 1, .shape = {n}, .stride = {1},
-                                           .dtype = x->dtype}, 0, n, from);
+    if (from != to)
+      fnn_write(&(fnn_array){.data = to, .ndim = 1, .shape = {n}, .stride = {1}, .dtype = x->dtype},
+                0, n, from);
   }
   fnn_team_barrier(team);
   return y->data;
@@ -85,15 +86,19 @@ void fnn_softmax_run(const fnn_call *call, fnn_team *team) {
       int64_t row = t * l.per_task, at = row * l.n * width;
       int64_t rows = l.outer - row < l.per_task ? l.outer - row : l.per_task;
       char *to = (char *)result->data + at;
-      if (grad) k->rows_grad(rows, l.n, y + at, x + at, to, log);
-      else k->rows(rows, l.n, x + at, to, log);
+      if (grad)
+        k->rows_grad(rows, l.n, y + at, x + at, to, log);
+      else
+        k->rows(rows, l.n, x + at, to, log);
     } else {
       int64_t column = t % l.strips * STRIP;
       int64_t at = (t / l.strips * l.n * l.inner + column) * width;
       int64_t n = l.inner - column < STRIP ? l.inner - column : STRIP;
       char *to = (char *)result->data + at;
-      if (grad) k->cols_grad(l.n, n, l.inner, y + at, x + at, to, log);
-      else k->cols(l.n, n, l.inner, x + at, to, log);
+      if (grad)
+        k->cols_grad(l.n, n, l.inner, y + at, x + at, to, log);
+      else
+        k->cols(l.n, n, l.inner, x + at, to, log);
     }
   }
 }

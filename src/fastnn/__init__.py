@@ -19,8 +19,19 @@ from .dtypes import DType, bool_, float32, float64, int32, int64, uint8
 from .ops import *
 from .ops import methods as _methods
 from .tensor import (
-    Tensor, arange, as_tensor, empty, empty_like, from_dlpack, full, full_like, ones, ones_like, tensor,
-    zeros, zeros_like,
+    Tensor,
+    arange,
+    as_tensor,
+    empty,
+    empty_like,
+    from_dlpack,
+    full,
+    full_like,
+    ones,
+    ones_like,
+    tensor,
+    zeros,
+    zeros_like,
 )  # fmt: skip
 
 _methods.install()

@@ -174,7 +174,9 @@ class Tensor(_core.Array):
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
         if value and not BY_CODE[self.code].is_float:
-            raise TypeError(f"requires_grad: only float tensors have gradients, this one is {self.dtype}")
+            raise TypeError(
+                f"requires_grad: only float tensors have gradients, this one is {self.dtype}"
+            )
         if self._node is not None and not value:
             raise RuntimeError(
                 "requires_grad: this tensor was computed from others; use detach() for one that was not"
@@ -211,7 +213,9 @@ class Tensor(_core.Array):
     def item(self) -> float | int | bool:
         """The value of a tensor of one element, as a Python number."""
         if self.size != 1:
-            raise ValueError(f"item: the tensor has {self.size} elements (shape {self.shape}), not one")
+            raise ValueError(
+                f"item: the tensor has {self.size} elements (shape {self.shape}), not one"
+            )
         return self.numpy().item()  # type: ignore[no-any-return]
 
     def tolist(self) -> Any:
@@ -256,7 +260,9 @@ class Tensor(_core.Array):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if self._node is not None:
-            raise RuntimeError("a tensor computed from others cannot be deep-copied; call detach() first")
+            raise RuntimeError(
+                "a tensor computed from others cannot be deep-copied; call detach() first"
+            )
         copied = _restore(type(self), self.numpy().copy(), self._requires_grad)
         copied.name = self.name
         memo[id(self)] = copied
@@ -314,12 +320,13 @@ class Tensor(_core.Array):
 
 def _restore(cls: type[Tensor], array: np.ndarray, requires_grad: bool) -> Tensor:
     made = _core.from_buffer(cls, array)
+    assert made is not None  # a fresh array of one of our dtypes
     made._requires_grad = requires_grad
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 def _convert(cls: type[Tensor], data: Any, dtype: DType | None) -> Tensor:
-    """A new tensor object over data's memory if its type, alignment and byte order allow, else over a copy."""
+    """A new tensor over data's memory if its type, alignment and byte order allow, else over a copy."""
     if data is None:
         raise TypeError("Tensor() needs data; for one to be filled later use empty(shape)")
     if isinstance(data, _core.Array):
@@ -335,7 +342,11 @@ def _convert(cls: type[Tensor], data: Any, dtype: DType | None) -> Tensor:
         array = np.asarray(data)
     except ValueError as error:
         raise ValueError(f"Tensor: the data has no regular shape ({error})") from None
-    if dtype is None and not isinstance(data, np.ndarray | np.generic) and array.dtype == np.float64:
+    if (
+        dtype is None
+        and not isinstance(data, np.ndarray | np.generic)
+        and array.dtype == np.float64
+    ):
         if not hasattr(data, "__array__") and not hasattr(data, "__buffer__"):
             dtype = float32  # Python floats
         elif isinstance(data, (list, tuple)):
@@ -357,7 +368,8 @@ def _from_numpy(cls: type[Tensor], array: np.ndarray, dtype: DType | None = None
         if array.ndim > 8:
             raise ValueError(f"a tensor has at most 8 axes, got {array.ndim}: {array.shape}")
         made = _core.from_buffer(cls, np.ascontiguousarray(array).copy().reshape(array.shape))
-    return made  # type: ignore[no-any-return]
+    assert made is not None  # aligned and contiguous now
+    return made
 
 
 def _our_dtype(numpy_dtype: np.dtype) -> DType:
@@ -370,7 +382,9 @@ def _our_dtype(numpy_dtype: np.dtype) -> DType:
     if numpy_dtype.kind == "f":  # longdouble
         return float64
     if name == "uint64":
-        raise TypeError("Tensor: uint64 has values that int64 lacks; convert it with astype('int64') first")
+        raise TypeError(
+            "Tensor: uint64 has values that int64 lacks; convert it with astype('int64') first"
+        )
     raise TypeError(
         f"Tensor: data of type {numpy_dtype} is not numeric; tensors hold "
         + ", ".join(d.name for d in BY_CODE)
@@ -382,7 +396,9 @@ _PLAIN = (float32.code, int64.code, bool_.code)  # dtypes that the values themse
 
 def _represent(x: Tensor) -> str:
     prefix = f"{type(x).__name__}("
-    values = np.array2string(x.numpy(), separator=", ", prefix=prefix, threshold=1000, max_line_width=100)
+    values = np.array2string(
+        x.numpy(), separator=", ", prefix=prefix, threshold=1000, max_line_width=100
+    )
     notes = []
     if x.size == 0 or x.size > 1000:
         notes.append(f"shape={x.shape}")
@@ -404,7 +420,7 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
 
 
 def as_tensor(data: Any, dtype: Any = None) -> Tensor:
-    """``data`` itself if it is a tensor (of that dtype), else a tensor of it, without a copy where possible."""
+    """``data`` itself if it is a tensor (of that dtype), else a tensor of it, without a copy if possible."""
     if isinstance(data, Tensor) and (dtype is None or data.dtype == as_dtype(dtype)):
         return data
     return Tensor(data, dtype)
@@ -413,12 +429,14 @@ def as_tensor(data: Any, dtype: Any = None) -> Tensor:
 def _shape(shape: int | Sequence[int]) -> Sequence[int]:
     if isinstance(shape, (tuple, list)):
         return shape
-    return (index(shape),)
+    return (index(shape),)  # type: ignore[arg-type]
 
 
 def empty(shape: int | Sequence[int], dtype: Any = float32) -> Tensor:
     """A tensor whose values are not set."""
-    return _core.empty(Tensor, _shape(shape), dtype.code if type(dtype) is DType else as_dtype(dtype).code)
+    return _core.empty(
+        Tensor, _shape(shape), dtype.code if type(dtype) is DType else as_dtype(dtype).code
+    )
 
 
 def empty_like(x: Tensor, dtype: Any = None) -> Tensor:
@@ -426,7 +444,9 @@ def empty_like(x: Tensor, dtype: Any = None) -> Tensor:
     return _core.empty(Tensor, x.shape, x.code if dtype is None else as_dtype(dtype).code)
 
 
-def full(shape: int | Sequence[int], value: float, dtype: Any = float32, requires_grad: bool = False) -> Tensor:
+def full(
+    shape: int | Sequence[int], value: float, dtype: Any = float32, requires_grad: bool = False
+) -> Tensor:
     """A tensor with every element set to ``value``."""
     y = empty(shape, dtype)
     y.numpy()[...] = value
@@ -473,7 +493,9 @@ def arange(start: float, stop: float | None = None, step: float = 1, dtype: Any 
     if step == 0:
         raise ValueError("arange: step must not be 0")
     if not all(math.isfinite(v) for v in (start, stop, step)):
-        raise ValueError(f"arange: start, stop and step must be finite, got {start}, {stop}, {step}")
+        raise ValueError(
+            f"arange: start, stop and step must be finite, got {start}, {stop}, {step}"
+        )
     whole = all(isinstance(v, int) for v in (start, stop, step))
     kind = as_dtype(dtype) if dtype is not None else int64 if whole else float32
     return Tensor(np.arange(start, stop, step).astype(kind.numpy))

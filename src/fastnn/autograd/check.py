@@ -54,7 +54,9 @@ def gradcheck(
         if inputs[i].dtype != "float64":
             raise ValueError(f"gradcheck: input {i} is {inputs[i].dtype}; use float64")
     y = function(*inputs)
-    weights = np.cos(np.arange(y.size, dtype=np.float64)).reshape(y.shape) + 1.5  # no element cancels another
+    weights = (
+        np.cos(np.arange(y.size, dtype=np.float64)).reshape(y.shape) + 1.5
+    )  # no element cancels another
     xs = [inputs[i] for i in checked]
     gradients = grad(y, xs, Tensor(weights, y.dtype), allow_unused=True)
     for i, x, analytic in zip(checked, xs, gradients, strict=True):

@@ -64,10 +64,15 @@ class Function:
         with no_grad():
             result = cls.forward(ctx, *args)
         several = isinstance(result, tuple)
-        outs = [y.detach() if any(y is a for a in args) else y for y in (result if several else (result,))]
+        outs = [
+            y.detach() if any(y is a for a in args) else y
+            for y in (result if several else (result,))
+        ]
         for y in outs:
             if not isinstance(y, Tensor):
-                raise TypeError(f"{cls.__name__}.forward must return tensors, got {type(y).__name__}")
+                raise TypeError(
+                    f"{cls.__name__}.forward must return tensors, got {type(y).__name__}"
+                )
         if mode.enabled and any(ctx.needs_input_grad):
             saved = (cls, ctx, tuple((y.shape, y.dtype) for y in outs), *ctx.saved_tensors)
             if several:
@@ -88,5 +93,7 @@ def _function_backward(node: Node, dy: Any) -> Any:
     edges = node.edges
     assert edges is not None
     if len(result) != len(edges):
-        raise RuntimeError(f"{cls.__name__}.backward returned {len(result)} gradients for {len(edges)} arguments")
+        raise RuntimeError(
+            f"{cls.__name__}.backward returned {len(result)} gradients for {len(edges)} arguments"
+        )
     return result

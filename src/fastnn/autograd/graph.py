@@ -17,7 +17,9 @@ Backward = Callable[["Node", Tensor], Sequence[Tensor | None] | None]
 
 class _Mode(threading.local):
     enabled = True  # whether calls are recorded
-    collecting = False  # whether the backward pass under way returns gradients and leaves .grad alone
+    collecting = (
+        False  # whether the backward pass under way returns gradients and leaves .grad alone
+    )
 
 
 mode = _Mode()
@@ -31,7 +33,11 @@ class Node:
     )  # fmt: skip
 
     def __init__(
-        self, name: str, rule: Backward | None, edges: tuple[Node | Tensor | None, ...], saved: tuple[Any, ...]
+        self,
+        name: str,
+        rule: Backward | None,
+        edges: tuple[Node | Tensor | None, ...],
+        saved: tuple[Any, ...],
     ) -> None:
         self.name = name
         self.backward = rule
@@ -67,7 +73,7 @@ class Node:
         edge = self.edges[i] if self.edges is not None else None
         if type(edge) is Node or edge is None or mode.enabled or mode.collecting:
             return None
-        return edge._grad_view if edge.grad is None else None
+        return edge._grad_view if edge.grad is None else None  # type: ignore[union-attr]
 
     def _check(self) -> None:
         arrays = (s for s in (*self.saved, self._output) if isinstance(s, _core.Array))

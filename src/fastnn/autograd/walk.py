@@ -67,8 +67,8 @@ def _order(roots: Sequence[Node]) -> list[Node]:
         edges = node.edges
         if edges is None:
             raise RuntimeError(
-                f"backward: the graph was freed by an earlier backward at {node.name}; pass retain_graph=True "
-                "to the first one, or compute the result again"
+                f"backward: the graph was freed by an earlier backward at {node.name}; pass "
+                "retain_graph=True to the first one, or compute the result again"
             )
         while i < len(edges) and not (type(edges[i]) is Node and state.get(id(edges[i]), 0) != 2):
             i += 1
@@ -160,7 +160,9 @@ def _run(
             node._check()
             edges = node.edges
             assert edges is not None
-            for edge, dx in zip(edges, node.backward(node, dy) or (None,) * len(edges), strict=True):
+            for edge, dx in zip(
+                edges, node.backward(node, dy) or (None,) * len(edges), strict=True
+            ):
                 if edge is not None and dx is not None:
                     deliver(edge, dx)
             if not retain_graph:
@@ -201,7 +203,10 @@ def _seed(y: Tensor, gradient: Tensor | None, name: str) -> Tensor:
 
 
 def backward(
-    y: Tensor, gradient: Tensor | None = None, retain_graph: bool = False, create_graph: bool = False
+    y: Tensor,
+    gradient: Tensor | None = None,
+    retain_graph: bool = False,
+    create_graph: bool = False,
 ) -> None:
     """The same as ``y.backward(...)``; see `Tensor.backward`."""
     seed = _seed(y, gradient, "backward")

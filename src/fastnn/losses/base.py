@@ -45,7 +45,7 @@ class Loss:
                     f"{type(self).__name__}: no option {name!r}; there are {', '.join(known)}"
                 )
         if options.get("reduction", "mean") not in (*REDUCTIONS, "batchmean"):
-            reduction(type(self).__name__, options["reduction"])
+            reduction(type(self).__name__, options["reduction"])  # type: ignore[arg-type]
         self.options = options
 
     @property

@@ -97,10 +97,18 @@ def copy_(x: Tensor, source: Any) -> Tensor:
     values = as_tensor(source)
     if values.shape != x.shape:
         lead = x.ndim - values.ndim
-        if lead < 0 or any(n not in (1, m) for n, m in zip(values.shape, x.shape[lead:], strict=True)):
-            raise ValueError(f"copy_: source of shape {values.shape} does not broadcast to {x.shape}")
+        if lead < 0 or any(
+            n not in (1, m) for n, m in zip(values.shape, x.shape[lead:], strict=True)
+        ):
+            raise ValueError(
+                f"copy_: source of shape {values.shape} does not broadcast to {x.shape}"
+            )
         strides = [s if n > 1 else 0 for n, s in zip(values.shape, values.strides, strict=True)]
-        values = values._as_view(x.shape, [0] * lead + strides) if x.size else empty_like(x, values.dtype)
+        values = (
+            values._as_view(x.shape, [0] * lead + strides)
+            if x.size
+            else empty_like(x, values.dtype)
+        )
     if values._shares_memory_with(x):
         values = clone(values.detach())
     launch(op.copy, (values, x))

@@ -54,7 +54,9 @@ def _merge(labels: Sequence[Hashable], sizes: dict, strides: dict) -> tuple[int,
     return math.prod(sizes[label] for label in labels), stride
 
 
-def _arrange(x: Tensor, labels: Labels, groups: Sequence[Sequence[Hashable]], sizes: dict) -> Tensor:
+def _arrange(
+    x: Tensor, labels: Labels, groups: Sequence[Sequence[Hashable]], sizes: dict
+) -> Tensor:
     """x with one axis a group of labels; labels that x lacks repeat it. A view, or else a copy."""
     strides = dict.fromkeys((label for group in groups for label in group), 0)
     strides.update(zip(labels, x.strides, strict=True))
@@ -91,14 +93,16 @@ def _arrange_copied(
 
 
 def contract(
-    a: Tensor, la: Labels, b: Tensor, lb: Labels, lo: Labels, sizes: dict[Hashable, int]
+    a: Tensor, la: Labels, b: Tensor, lb: Labels, lo: Labels, sizes: dict[Any, int]
 ) -> Tensor:
     """The sum of ``a * b`` over every label that is not in ``lo``; one axis a label of ``lo``.
 
     A label of ``lo`` that neither operand has repeats the result.
     """
     sa, sb, so = set(la), set(lb), set(lo)
-    eb = sb | (so - sa) | (sa - so - sb)  # b repeated along what a has alone and sums, or nobody has
+    eb = (
+        sb | (so - sa) | (sa - so - sb)
+    )  # b repeated along what a has alone and sums, or nobody has
     ea = sa | (sb - so - sa)
     stack = [label for label in lo if label in ea and label in eb]
     rows = [label for label in lo if label not in eb]
@@ -134,7 +138,9 @@ def _parse(spec: str, shapes: Sequence[tuple[int, ...]]) -> tuple[list[Labels], 
     inputs, arrow, result = text.partition("->")
     terms = inputs.split(",")
     if len(terms) != len(shapes):
-        raise ValueError(f"einsum: {spec!r} names {len(terms)} operands but {len(shapes)} were given")
+        raise ValueError(
+            f"einsum: {spec!r} names {len(terms)} operands but {len(shapes)} were given"
+        )
     labels: list[Labels] = []
     for term, shape in zip(terms, shapes, strict=True):
         before, dots, after = term.partition("...")
@@ -142,9 +148,13 @@ def _parse(spec: str, shapes: Sequence[tuple[int, ...]]) -> tuple[list[Labels], 
             raise ValueError(f"einsum: {spec!r} may hold letters, commas, '...' and one '->'")
         rest = len(shape) - len(before) - len(after)
         if rest < 0 or (rest and not dots):
-            raise ValueError(f"einsum: {term!r} in {spec!r} does not fit an operand of shape {shape}")
+            raise ValueError(
+                f"einsum: {term!r} in {spec!r} does not fit an operand of shape {shape}"
+            )
         if len(set(before + after)) != len(before + after):
-            raise ValueError(f"einsum: a label occurs twice in {term!r}; diagonals are not supported")
+            raise ValueError(
+                f"einsum: a label occurs twice in {term!r}; diagonals are not supported"
+            )
         labels.append((*before, *range(rest - 1, -1, -1), *after))
     numbers = sorted({x for term in labels for x in term if isinstance(x, int)}, reverse=True)
     letters = [x for term in terms for x in term if x != "."]
@@ -154,7 +164,9 @@ def _parse(spec: str, shapes: Sequence[tuple[int, ...]]) -> tuple[list[Labels], 
     before, dots, after = result.partition("...")
     for x in before + after:
         if x not in letters or (before + after).count(x) > 1:
-            raise ValueError(f"einsum: {x!r} in the result of {spec!r} must be in an operand, and there once")
+            raise ValueError(
+                f"einsum: {x!r} in the result of {spec!r} must be in an operand, and there once"
+            )
     return labels, (*before, *(numbers if dots else ()), *after)
 
 
@@ -207,12 +219,23 @@ def align(
     la: Labels, a_shape: tuple[int, ...], lb: Labels, b_shape: tuple[int, ...]
 ) -> tuple[Labels, Labels, dict[Hashable, int]]:
     """The labels with broadcasting: where one operand has a numbered axis of length 1 and the other does
-    not, the short axis gets a label of its own, which is then summed over. And every label's length."""
+    not, the short axis gets a label of its own, which is then summed over. And every label's length.
+    """
     sizes: dict[Hashable, int] = {}
     b_size = dict(zip(lb, b_shape, strict=True))
     a_size = dict(zip(la, a_shape, strict=True))
-    la = tuple([("a", x) if isinstance(x, int) and n == 1 != b_size.get(x, 1) else x for x, n in a_size.items()])
-    lb = tuple([("b", x) if isinstance(x, int) and n == 1 != a_size.get(x, 1) else x for x, n in b_size.items()])
+    la = tuple(
+        [
+            ("a", x) if isinstance(x, int) and n == 1 != b_size.get(x, 1) else x
+            for x, n in a_size.items()
+        ]
+    )
+    lb = tuple(
+        [
+            ("b", x) if isinstance(x, int) and n == 1 != a_size.get(x, 1) else x
+            for x, n in b_size.items()
+        ]
+    )
     sizes.update(zip(la, a_shape, strict=True))
     sizes.update(zip(lb, b_shape, strict=True))
     return la, lb, sizes

@@ -93,7 +93,11 @@ def _column_sums(x: Tensor, out: Tensor | None = None) -> Tensor:
     x2 = _rows(x)
     rows, n = x2.shape
     y = empty((n,), x.dtype) if out is None else out
-    launch(op.matmul, (_one(x.dtype)._as_view((1, rows), (0, 0)), x2, None, y._as_view((1, n), (n, 1))), PLAIN)
+    launch(
+        op.matmul,
+        (_one(x.dtype)._as_view((1, rows), (0, 0)), x2, None, y._as_view((1, n), (n, 1))),
+        PLAIN,
+    )
     return record(y, "sum", _column_sums_backward, (x,), (x.shape,))
 
 
