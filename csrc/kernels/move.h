@@ -1,4 +1,5 @@
-/* move.h: the move family's arithmetic. Copies are memory only and live in ops/move.c, for every dtype. */
+/* move.h: the move family's arithmetic. Copies are memory only and live in ops/move.c, for every
+ * dtype. */
 #ifndef FNN_KERNELS_MOVE_H
 #define FNN_KERNELS_MOVE_H
 

@@ -1,11 +1,12 @@
-/* random.h: the random family's kernels. Everything is a pure function of (seed, block): numbers come from
- * the counter-based generator Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
- * 2011), so that any part of an array can be made by any thread, and again later. All results have the same
- * bits on every ISA.
+/* random.h: the random family's kernels. Everything is a pure function of (seed, block): numbers
+ * come from the counter-based generator Philox4x32-10 (Salmon et al., "Parallel random numbers: as
+ * easy as 1, 2, 3", 2011), so that any part of an array can be made by any thread, and again later.
+ * All results have the same bits on every ISA.
  *
- * Blocks are used in groups of 16. A group gives FNN_RANDOM_GROUP(size) elements of `size` bytes; element
- * 16 q + 2 t + h of 32 bits is word q of block t + 8 h, and element 16 q + j of 64 bits is words 2 q (low)
- * and 2 q + 1 (high) of block j: an order that vectors of any length produce without shuffling. */
+ * Blocks are used in groups of 16. A group gives FNN_RANDOM_GROUP(size) elements of `size` bytes;
+ * element 16 q + 2 t + h of 32 bits is word q of block t + 8 h, and element 16 q + j of 64 bits is
+ * words 2 q (low) and 2 q + 1 (high) of block j: an order that vectors of any length produce
+ * without shuffling. */
 #ifndef FNN_KERNELS_RANDOM_H
 #define FNN_KERNELS_RANDOM_H
 
@@ -21,7 +22,8 @@ typedef struct {
 typedef struct {
   /* n raw integers of the real type's size. */
   void (*raw)(fnn_random_key key, int64_t n, void *y);
-  /* y = low + (high - low) u, u uniform in [0, 1): a multiple of 2^-24 (float) or 2^-52 (double). */
+  /* y = low + (high - low) u, u uniform in [0, 1): a multiple of 2^-24 (float) or 2^-52
+   * (double). */
   void (*uniform)(fnn_random_key key, int64_t n, void *y, double low, double high);
   /* y = mean + std z, z standard normal (Box-Muller). */
   void (*normal)(fnn_random_key key, int64_t n, void *y, double mean, double std);
@@ -32,11 +34,11 @@ typedef struct {
                   double shift, double dropped);
 } fnn_random_kernels;
 
-#define FNN_RANDOM_KERNELS(real)                                                           \
-  {                                                                                        \
-    .raw = random_raw_##real, .uniform = random_uniform_##real,                            \
-    .normal = random_normal_##real, .bernoulli = random_bernoulli_##real,                  \
-    .dropout = random_dropout_##real                                                       \
-  }
+#define FNN_RANDOM_KERNELS(real)         \
+  {.raw = random_raw_##real,             \
+   .uniform = random_uniform_##real,     \
+   .normal = random_normal_##real,       \
+   .bernoulli = random_bernoulli_##real, \
+   .dropout = random_dropout_##real}
 
 #endif

@@ -1,11 +1,13 @@
 /* move.c: ops that move elements by index: gather, scatter, scatter-add, one-hot.
  *
- * An axis is picked out by a view of three dimensions (outer, m, inner). An index i means element i of the
- * axis of length m; -m <= i < 0 counts from the end. Every index is checked before anything is written.
+ * An axis is picked out by a view of three dimensions (outer, m, inner). An index i means element i
+ * of the axis of length m; -m <= i < 0 counts from the end. Every index is checked before anything
+ * is written.
  *
- * A scatter gives each thread a part of the OUTPUT (outer slices, columns or rows) and lets it walk the
- * whole list of indices, so that every output element sees its contributions in the list's order: the bits
- * do not depend on the number of threads, and the last of several writes to one place wins. */
+ * A scatter gives each thread a part of the OUTPUT (outer slices, columns or rows) and lets it walk
+ * the whole list of indices, so that every output element sees its contributions in the list's
+ * order: the bits do not depend on the number of threads, and the last of several writes to one
+ * place wins. */
 #include "op.h"
 
 #include <string.h>
@@ -17,7 +19,8 @@ static inline int64_t wrapped(int64_t i, int64_t m) { return i < 0 ? i + m : i; 
 
 /* --- planning --- */
 
-static fnn_status move_cost(const fnn_array *index, const fnn_array *y, int64_t elements, fnn_plan *plan) {
+static fnn_status move_cost(const fnn_array *index, const fnn_array *y, int64_t elements,
+                            fnn_plan *plan) {
   int64_t size = elements * fnn_itemsize(y->dtype);
   plan->bytes = 2.0 * (double)size + 8.0 * (double)fnn_size(index);
   plan->tasks = 1 + size / 16384;
@@ -52,13 +55,15 @@ static fnn_status check_scatter(const fnn_call *call, fnn_failure *why, int alon
     return fnn_fail(why, FNN_ERR_SHAPE, "y, indices and values do not fit together");
   if (in->data != y->data || !fnn_same_shape(in, y) ||
       memcmp(in->stride, y->stride, sizeof in->stride[0] * 3) != 0)
-    return fnn_fail(why, FNN_ERR_VALUE, "a scatter works in place: y is the same array on both sides");
+    return fnn_fail(why, FNN_ERR_VALUE,
+                    "a scatter works in place: y is the same array on both sides");
   return FNN_OK;
 }
 
 static fnn_status check_ravel(const fnn_call *call, fnn_failure *why) {
   const fnn_array *prefix = &call->arrays[0], *index = &call->arrays[1], *y = &call->arrays[2];
-  if (index->dtype != FNN_I64 || y->dtype != FNN_I64 || (fnn_present(prefix) && prefix->dtype != FNN_I64))
+  if (index->dtype != FNN_I64 || y->dtype != FNN_I64 ||
+      (fnn_present(prefix) && prefix->dtype != FNN_I64))
     return fnn_fail(why, FNN_ERR_DTYPE, "indices must be int64");
   if (!fnn_same_shape(index, y) || (fnn_present(prefix) && !fnn_same_shape(prefix, y)))
     return fnn_fail(why, FNN_ERR_SHAPE, "prefix, index and y differ in shape");
@@ -164,9 +169,9 @@ static void copy_strided(int64_t n, int64_t size, const char *from, int64_t from
 
 /* --- gather: y[o, j, c] = x[o, index[j], c].  x any strides, y contiguous and apart from x --- */
 
-#define GATHER_ELEMENTS(type)                                             \
-  for (int64_t row = share.begin; row < share.end; row++) {               \
-    int64_t o = row / k, j = row % k, i = wrapped(at[j * index_stride], m); \
+#define GATHER_ELEMENTS(type)                                                              \
+  for (int64_t row = share.begin; row < share.end; row++) {                                \
+    int64_t o = row / k, j = row % k, i = wrapped(at[j * index_stride], m);                \
     ((type *)y->data)[row] = ((const type *)x->data)[o * x->stride[0] + i * x->stride[1]]; \
   }
 
@@ -184,14 +189,16 @@ static void run_gather(const fnn_call *call, fnn_team *team) {
   } else {
     for (int64_t row = share.begin; row < share.end; row++) {
       int64_t o = row / k, j = row % k, i = wrapped(at[j * index_stride], m);
-      copy_strided(inner, size, (const char *)x->data + size * (o * x->stride[0] + i * x->stride[1]),
+      copy_strided(inner, size,
+                   (const char *)x->data + size * (o * x->stride[0] + i * x->stride[1]),
                    x->stride[2], (char *)y->data + size * row * inner, 1);
     }
   }
 }
 #undef GATHER_ELEMENTS
 
-/* --- gather_along: y[o, j, c] = x[o, index[o, j, c], c].  x and index any strides, y contiguous --- */
+/* --- gather_along: y[o, j, c] = x[o, index[o, j, c], c].  x and index any strides, y contiguous
+ * --- */
 
 static void run_gather_along(const fnn_call *call, fnn_team *team) {
   const fnn_array *x = &call->arrays[0], *index = &call->arrays[1], *y = &call->arrays[2];
@@ -233,18 +240,21 @@ static box own_box(const fnn_array *y, int64_t least_columns, const fnn_team *te
   return b;
 }
 
-static void add_strided(int dtype, int64_t n, const char *x, int64_t x_stride, char *y, int64_t y_stride) {
+static void add_strided(int dtype, int64_t n, const char *x, int64_t x_stride, char *y,
+                        int64_t y_stride) {
   if (x_stride == 1 && y_stride == 1) {
     fnn_kernels_of(dtype)->move.add_row(n, x, y);
   } else if (dtype == FNN_F32) {
     for (int64_t i = 0; i < n; i++) ((float *)y)[i * y_stride] += ((const float *)x)[i * x_stride];
   } else {
-    for (int64_t i = 0; i < n; i++) ((double *)y)[i * y_stride] += ((const double *)x)[i * x_stride];
+    for (int64_t i = 0; i < n; i++)
+      ((double *)y)[i * y_stride] += ((const double *)x)[i * x_stride];
   }
 }
 
 /* scatter:      y[o, index[j], c]  = values[o, j, c], the last j wins
- * scatter_add:  y[o, index[j], c] += values[o, j, c] in the order of j, but where index[j] is `skip`
+ * scatter_add:  y[o, index[j], c] += values[o, j, c] in the order of j, but where index[j] is
+ * `skip`
  *               (>= 0; -1 for none).
  * y (in place) and values have any strides; they do not overlap each other. */
 static void run_scatter(const fnn_call *call, fnn_team *team) {
@@ -259,8 +269,8 @@ static void run_scatter(const fnn_call *call, fnn_team *team) {
   if (n <= 0) return;
   for (int64_t o = own.outer.begin; o < own.outer.end; o++) {
     char *to = (char *)y->data + size * (o * y->stride[0] + own.columns.begin * y->stride[2]);
-    const char *from =
-        (const char *)values->data + size * (o * values->stride[0] + own.columns.begin * values->stride[2]);
+    const char *from = (const char *)values->data +
+                       size * (o * values->stride[0] + own.columns.begin * values->stride[2]);
     for (int64_t j = 0; j < k; j++) {
       int64_t i = wrapped(at[j * index->stride[0]], m);
       if (i < own.rows.begin || i >= own.rows.end || i == skip) continue;
@@ -274,7 +284,8 @@ static void run_scatter(const fnn_call *call, fnn_team *team) {
   }
 }
 
-/* scatter_add_along: y[o, index[o, j, c], c] += values[o, j, c] in the order of j. As scatter_add. */
+/* scatter_add_along: y[o, index[o, j, c], c] += values[o, j, c] in the order of j. As
+ * scatter_add. */
 static void run_scatter_add_along(const fnn_call *call, fnn_team *team) {
   const fnn_array *index = &call->arrays[1], *values = &call->arrays[2], *y = &call->arrays[3];
   int64_t m = y->shape[1], k = values->shape[1];
@@ -282,7 +293,8 @@ static void run_scatter_add_along(const fnn_call *call, fnn_team *team) {
   box own = own_box(y, 16, team);
   for (int64_t o = own.outer.begin; o < own.outer.end; o++) {
     for (int64_t j = 0; j < k; j++) {
-      const int64_t *at = (const int64_t *)index->data + o * index->stride[0] + j * index->stride[1];
+      const int64_t *at =
+          (const int64_t *)index->data + o * index->stride[0] + j * index->stride[1];
       for (int64_t c = own.columns.begin; c < own.columns.end; c++) {
         int64_t i = wrapped(at[c * index->stride[2]], m);
         if (i < own.rows.begin || i >= own.rows.end) continue;
@@ -297,8 +309,9 @@ static void run_scatter_add_along(const fnn_call *call, fnn_team *team) {
   }
 }
 
-/* --- ravel_index: y = prefix * size + index, the index wrapped; prefix absent counts as 0. Several index
- * arrays, one an axis, become one index into the flattened axes. Any strides; y contiguous --- */
+/* --- ravel_index: y = prefix * size + index, the index wrapped; prefix absent counts as 0. Several
+ * index arrays, one an axis, become one index into the flattened axes. Any strides; y contiguous
+ * --- */
 
 static void run_ravel_index(const fnn_call *call, fnn_team *team) {
   const fnn_array *prefix = &call->arrays[0], *index = &call->arrays[1], *y = &call->arrays[2];
@@ -307,7 +320,8 @@ static void run_ravel_index(const fnn_call *call, fnn_team *team) {
   if (bad_index(index, m, team)) return;
   fnn_range share = fnn_share(fnn_size(y), team);
   if (share.begin >= share.end) return;
-  walk at = walk_from(index, share.begin), before = walk_from(has_prefix ? prefix : index, share.begin);
+  walk at = walk_from(index, share.begin),
+       before = walk_from(has_prefix ? prefix : index, share.begin);
   for (int64_t i = share.begin; i < share.end; i++, walk_step(&at), walk_step(&before)) {
     int64_t base = has_prefix ? ((const int64_t *)prefix->data)[before.offset] * m : 0;
     ((int64_t *)y->data)[i] = base + wrapped(((const int64_t *)index->data)[at.offset], m);
@@ -338,12 +352,24 @@ static void run_one_hot(const fnn_call *call, fnn_team *team) {
 
 void fnn_move_run(const fnn_call *call, fnn_team *team) {
   switch (call->op) {
-    case FNN_OP_gather: run_gather(call, team); return;
-    case FNN_OP_gather_along: run_gather_along(call, team); return;
+    case FNN_OP_gather:
+      run_gather(call, team);
+      return;
+    case FNN_OP_gather_along:
+      run_gather_along(call, team);
+      return;
     case FNN_OP_scatter:
-    case FNN_OP_scatter_add: run_scatter(call, team); return;
-    case FNN_OP_scatter_add_along: run_scatter_add_along(call, team); return;
-    case FNN_OP_ravel_index: run_ravel_index(call, team); return;
-    default: run_one_hot(call, team); return;
+    case FNN_OP_scatter_add:
+      run_scatter(call, team);
+      return;
+    case FNN_OP_scatter_add_along:
+      run_scatter_add_along(call, team);
+      return;
+    case FNN_OP_ravel_index:
+      run_ravel_index(call, team);
+      return;
+    default:
+      run_one_hot(call, team);
+      return;
   }
 }

@@ -1,14 +1,16 @@
 /* optimizer.c: optimizer steps, averaging and gradient clipping over flat contiguous buffers.
  *
- * All arrays of weights, gradients and state have one size and dtype, are contiguous and are updated in
- * place: an output is the input of that name. `scale` (one double, absent for 1) multiplies the gradient. */
+ * All arrays of weights, gradients and state have one size and dtype, are contiguous and are
+ * updated in place: an output is the input of that name. `scale` (one double, absent for 1)
+ * multiplies the gradient. */
 #include "op.h"
 
 #include <math.h>
 
 #define CHUNK 16384 /* elements; partial sums are made of these */
 
-/* Where things are in a step's arrays: w, g, then n_state, then scale, h, and w and the state again. */
+/* Where things are in a step's arrays: w, g, then n_state, then scale, h, and w and the state
+ * again. */
 typedef struct {
   int rule, n_state;
   unsigned optional; /* bit i: state i may be absent */
@@ -16,12 +18,18 @@ typedef struct {
 
 static layout layout_of(int op) {
   switch (op) {
-    case FNN_OP_sgd: return (layout){FNN_RULE_SGD, 1, 1};
-    case FNN_OP_adam: return (layout){FNN_RULE_ADAM, 3, 4};
-    case FNN_OP_nadam: return (layout){FNN_RULE_NADAM, 2, 0};
-    case FNN_OP_rmsprop: return (layout){FNN_RULE_RMSPROP, 3, 6};
-    case FNN_OP_adagrad: return (layout){FNN_RULE_ADAGRAD, 1, 0};
-    default: return (layout){FNN_RULE_LION, 1, 0};
+    case FNN_OP_sgd:
+      return (layout){FNN_RULE_SGD, 1, 1};
+    case FNN_OP_adam:
+      return (layout){FNN_RULE_ADAM, 3, 4};
+    case FNN_OP_nadam:
+      return (layout){FNN_RULE_NADAM, 2, 0};
+    case FNN_OP_rmsprop:
+      return (layout){FNN_RULE_RMSPROP, 3, 6};
+    case FNN_OP_adagrad:
+      return (layout){FNN_RULE_ADAGRAD, 1, 0};
+    default:
+      return (layout){FNN_RULE_LION, 1, 0};
   }
 }
 
@@ -43,10 +51,13 @@ static fnn_status flat_cost(const fnn_array *w, int arrays, int flops, fnn_plan 
 
 static fnn_status check_step(const fnn_call *call, fnn_plan *plan, fnn_failure *why) {
   const layout l = layout_of(call->op);
-  const fnn_array *a = call->arrays, *w = &a[0], *scale = &a[2 + l.n_state], *h = scale + 1, *out = h + 1;
-  if (!fnn_is_real(w->dtype)) return fnn_fail(why, FNN_ERR_DTYPE, "weights must be float32 or float64");
+  const fnn_array *a = call->arrays, *w = &a[0], *scale = &a[2 + l.n_state], *h = scale + 1,
+                  *out = h + 1;
+  if (!fnn_is_real(w->dtype))
+    return fnn_fail(why, FNN_ERR_DTYPE, "weights must be float32 or float64");
   if (!is_flat_like(w, w) || !is_flat_like(&a[1], w))
-    return fnn_fail(why, FNN_ERR_SHAPE, "weights and gradients must be contiguous and of one size and dtype");
+    return fnn_fail(why, FNN_ERR_SHAPE,
+                    "weights and gradients must be contiguous and of one size and dtype");
   if (out[0].data != w->data || !is_flat_like(&out[0], w))
     return fnn_fail(why, FNN_ERR_VALUE, "a step works in place: w is the same array on both sides");
   int present = 0;
@@ -56,7 +67,8 @@ static fnn_status check_step(const fnn_call *call, fnn_plan *plan, fnn_failure *
     if (!fnn_present(s) || !is_flat_like(s, w))
       return fnn_fail(why, FNN_ERR_SHAPE, "the optimizer's state must be like the weights");
     if (out[1 + i].data != s->data || !is_flat_like(&out[1 + i], w))
-      return fnn_fail(why, FNN_ERR_VALUE, "a step works in place: state is the same array on both sides");
+      return fnn_fail(why, FNN_ERR_VALUE,
+                      "a step works in place: state is the same array on both sides");
     present++;
   }
   if (!is_doubles(h, FNN_HYPER) || (fnn_present(scale) && !is_doubles(scale, 1)))
@@ -69,7 +81,8 @@ fnn_status fnn_optimizer_plan(const fnn_call *call, fnn_plan *plan, fnn_failure 
   switch (call->op) {
     case FNN_OP_optimizer_tick:
       if (!is_doubles(&a[0], FNN_HYPER) || !is_doubles(&a[1], FNN_HYPER) || a[0].data != a[1].data)
-        return fnn_fail(why, FNN_ERR_SHAPE, "h holds 16 float64 numbers, the same array on both sides");
+        return fnn_fail(why, FNN_ERR_SHAPE,
+                        "h holds 16 float64 numbers, the same array on both sides");
       if (call->scalars[0].i < 0 || call->scalars[0].i >= FNN_RULES)
         return fnn_fail(why, FNN_ERR_VALUE, "no such rule");
       return FNN_OK;
@@ -77,7 +90,8 @@ fnn_status fnn_optimizer_plan(const fnn_call *call, fnn_plan *plan, fnn_failure 
       if (!fnn_is_real(a[0].dtype) || !is_flat_like(&a[0], &a[0]) || !is_flat_like(&a[1], &a[0]) ||
           !is_flat_like(&a[3], &a[0]) || a[3].data != a[0].data)
         return fnn_fail(why, FNN_ERR_SHAPE, "average and weights must be contiguous and alike");
-      if (!is_doubles(&a[2], FNN_HYPER)) return fnn_fail(why, FNN_ERR_SHAPE, "h holds 16 float64 numbers");
+      if (!is_doubles(&a[2], FNN_HYPER))
+        return fnn_fail(why, FNN_ERR_SHAPE, "h holds 16 float64 numbers");
       return flat_cost(&a[0], 3, 3, plan);
     case FNN_OP_flat_dot:
       if (!fnn_is_real(a[0].dtype) || !is_flat_like(&a[0], &a[0]) || !is_flat_like(&a[1], &a[0]) ||
@@ -96,7 +110,8 @@ fnn_status fnn_optimizer_plan(const fnn_call *call, fnn_plan *plan, fnn_failure 
         return fnn_fail(why, FNN_ERR_SHAPE, "g must be contiguous, the same array on both sides");
       if (!(call->scalars[0].f >= 0)) return fnn_fail(why, FNN_ERR_VALUE, "the limit must be >= 0");
       return flat_cost(&a[0], 2, 2, plan);
-    default: return check_step(call, plan, why);
+    default:
+      return check_step(call, plan, why);
   }
 }
 
@@ -104,7 +119,9 @@ fnn_status fnn_optimizer_plan(const fnn_call *call, fnn_plan *plan, fnn_failure 
 static void run_tick(double *h, int rule) {
   double t = ++h[FNN_H_STEP], lr = h[FNN_H_LR];
   switch (rule) {
-    case FNN_RULE_SGD: h[FNN_H_A] = t == 1 ? 1 : 1 - h[FNN_H_1]; break;
+    case FNN_RULE_SGD:
+      h[FNN_H_A] = t == 1 ? 1 : 1 - h[FNN_H_1];
+      break;
     case FNN_RULE_ADAM:
       h[FNN_H_A] = lr / (1 - pow(h[FNN_H_0], t));
       h[FNN_H_B] = 1 / sqrt(1 - pow(h[FNN_H_1], t));
@@ -118,13 +135,16 @@ static void run_tick(double *h, int rule) {
       h[FNN_H_C] = 1 / sqrt(1 - pow(h[FNN_H_1], t));
       break;
     }
-    case FNN_RULE_ADAGRAD: h[FNN_H_A] = lr / (1 + (t - 1) * h[FNN_H_0]); break;
+    case FNN_RULE_ADAGRAD:
+      h[FNN_H_A] = lr / (1 + (t - 1) * h[FNN_H_0]);
+      break;
     case FNN_RULE_EMA: {
       double warm = (1 + t) / (10 + t);
       h[FNN_H_A] = h[FNN_H_1] != 0 && warm < h[FNN_H_0] ? warm : h[FNN_H_0];
       break;
     }
-    default: break;
+    default:
+      break;
   }
 }
 
@@ -133,7 +153,8 @@ static char *at(const fnn_array *a, int64_t element) {
 }
 
 /* The rules' formulas are in optimizer.inc. */
-static void run_step(const fnn_call *call, const fnn_optimizer_kernels *k, int64_t begin, int64_t count) {
+static void run_step(const fnn_call *call, const fnn_optimizer_kernels *k, int64_t begin,
+                     int64_t count) {
   const layout l = layout_of(call->op);
   const fnn_array *a = call->arrays, *scale = &a[2 + l.n_state], *h = scale + 1;
   const double *hyper = h->data;
@@ -159,7 +180,8 @@ static void run_dot(const fnn_call *call, const fnn_optimizer_kernels *k, fnn_te
   *(double *)a[2].data = total;
 }
 
-/* clip_scale(max_norm): norm = sqrt(sum of squares); scale = min(1, max_norm / (norm + 1e-6)); a NaN stays. */
+/* clip_scale(max_norm): norm = sqrt(sum of squares); scale = min(1, max_norm / (norm + 1e-6)); a
+ * NaN stays. */
 static void run_clip_scale(const fnn_call *call) {
   const double *squares = call->arrays[0].data;
   int64_t n = fnn_size(&call->arrays[0]);
@@ -170,7 +192,8 @@ static void run_clip_scale(const fnn_call *call) {
   *(double *)call->arrays[2].data = scale > 1 ? 1 : scale;
 }
 
-/* ema: average += (1 - A) (weights - average).  scale_clip(limit): g = clip(scale g, -limit, limit). */
+/* ema: average += (1 - A) (weights - average).  scale_clip(limit): g = clip(scale g, -limit,
+ * limit). */
 void fnn_optimizer_run(const fnn_call *call, fnn_team *team) {
   const fnn_array *a = call->arrays;
   if (call->op == FNN_OP_optimizer_tick || call->op == FNN_OP_clip_scale) {

@@ -1,8 +1,8 @@
 /* random.c: filling arrays with random numbers, dropout and permutations.
  *
- * Every op is a pure function of `key`, an int64 pair {seed, counter}. A generator's state is such a pair;
- * random_reserve takes a stretch of the sequence from it. A gradient that needs the numbers of the forward
- * pass makes them again from the same key. Outputs are contiguous. */
+ * Every op is a pure function of `key`, an int64 pair {seed, counter}. A generator's state is such
+ * a pair; random_reserve takes a stretch of the sequence from it. A gradient that needs the numbers
+ * of the forward pass makes them again from the same key. Outputs are contiguous. */
 #include "op.h"
 
 #include <math.h>
@@ -18,7 +18,8 @@ static int is_key(const fnn_array *a) {
 static fnn_status check_fill(const fnn_call *call, const fnn_array *y, fnn_failure *why) {
   int integers = call->op == FNN_OP_integers || call->op == FNN_OP_permutation;
   if (integers ? y->dtype != FNN_I64 : !fnn_is_real(y->dtype))
-    return fnn_fail(why, FNN_ERR_DTYPE, integers ? "y must be int64" : "y must be float32 or float64");
+    return fnn_fail(why, FNN_ERR_DTYPE,
+                    integers ? "y must be int64" : "y must be float32 or float64");
   if (!fnn_contiguous(y)) return fnn_fail(why, FNN_ERR_SHAPE, "y must be contiguous");
   const fnn_scalar *s = call->scalars;
   switch (call->op) {
@@ -48,7 +49,8 @@ fnn_status fnn_random_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *wh
   if (call->op == FNN_OP_random_reserve) {
     if (!is_key(&a[0]) || !is_key(&a[1]) || !is_key(&a[2]))
       return fnn_fail(why, FNN_ERR_SHAPE, "a random state is a contiguous int64 pair");
-    if (call->scalars[0].i < 0) return fnn_fail(why, FNN_ERR_VALUE, "wants a number of elements >= 0");
+    if (call->scalars[0].i < 0)
+      return fnn_fail(why, FNN_ERR_VALUE, "wants a number of elements >= 0");
     return FNN_OK;
   }
   int dropout = call->op == FNN_OP_dropout;
@@ -70,7 +72,8 @@ static fnn_random_key key_of(const fnn_array *a) {
   return (fnn_random_key){(uint64_t)pair[0], (uint64_t)pair[1]};
 }
 
-/* A whole number in 0 <= x < range: the high half of a 128-bit product, off uniform by range / 2^64. */
+/* A whole number in 0 <= x < range: the high half of a 128-bit product, off uniform by range /
+ * 2^64. */
 static inline uint64_t below(uint64_t random, uint64_t range) {
   return (uint64_t)((__extension__(unsigned __int128) random * range) >> 64);
 }
@@ -101,12 +104,13 @@ static void run_permutation(const fnn_call *call) {
   }
 }
 
-/* random_reserve: key = state; state.counter grows by the blocks that `elements` elements of any fill use.
- * The two states may be the same memory; key is apart from them. */
+/* random_reserve: key = state; state.counter grows by the blocks that `elements` elements of any
+ * fill use. The two states may be the same memory; key is apart from them. */
 static void run_reserve(const fnn_call *call) {
   const int64_t *state = call->arrays[0].data;
   int64_t *key = call->arrays[1].data, *next = call->arrays[2].data;
-  int64_t groups = call->scalars[0].i / FNN_RANDOM_GROUP(8) + (call->scalars[0].i % FNN_RANDOM_GROUP(8) != 0);
+  int64_t groups =
+      call->scalars[0].i / FNN_RANDOM_GROUP(8) + (call->scalars[0].i % FNN_RANDOM_GROUP(8) != 0);
   key[0] = state[0];
   key[1] = state[1];
   next[0] = key[0];
@@ -114,7 +118,8 @@ static void run_reserve(const fnn_call *call) {
 }
 
 /* uniform(low, high), normal(mean, std), bernoulli(p), integers(low, high): y overwritten.
- * dropout(p, scale, shift, dropped): y = dropped with probability p, else scale x + shift; x may be y. */
+ * dropout(p, scale, shift, dropped): y = dropped with probability p, else scale x + shift; x may be
+ * y. */
 void fnn_random_run(const fnn_call *call, fnn_team *team) {
   if (call->op == FNN_OP_random_reserve || call->op == FNN_OP_permutation) {
     if (team->id == 0) call->op == FNN_OP_permutation ? run_permutation(call) : run_reserve(call);
@@ -133,13 +138,21 @@ void fnn_random_run(const fnn_call *call, fnn_team *team) {
     fnn_random_key key = {first.seed, first.block + groups * FNN_RANDOM_BLOCKS};
     void *to = (char *)y->data + begin * size;
     switch (call->op) {
-      case FNN_OP_uniform: k->uniform(key, count, to, s[0].f, s[1].f); break;
-      case FNN_OP_normal: k->normal(key, count, to, s[0].f, s[1].f); break;
-      case FNN_OP_bernoulli: k->bernoulli(key, count, to, s[0].f); break;
-      case FNN_OP_integers: fill_integers(key, count, to, s[0].i, s[1].i); break;
+      case FNN_OP_uniform:
+        k->uniform(key, count, to, s[0].f, s[1].f);
+        break;
+      case FNN_OP_normal:
+        k->normal(key, count, to, s[0].f, s[1].f);
+        break;
+      case FNN_OP_bernoulli:
+        k->bernoulli(key, count, to, s[0].f);
+        break;
+      case FNN_OP_integers:
+        fill_integers(key, count, to, s[0].i, s[1].i);
+        break;
       default:
-        k->dropout(key, count, (const char *)call->arrays[0].data + begin * size, to, s[0].f, s[1].f,
-                   s[2].f, s[3].f);
+        k->dropout(key, count, (const char *)call->arrays[0].data + begin * size, to, s[0].f,
+                   s[1].f, s[2].f, s[3].f);
     }
   }
 }

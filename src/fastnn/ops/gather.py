@@ -16,7 +16,7 @@ from ..dtypes import int64
 from ..tensor import Tensor, empty, zeros
 from .broadcast import broadcast_to
 from .copying import clone, contiguous
-from .index import _gather, _launch_index, _scatter_add, basic_view, getitem, index_tensor
+from .index import _launch_index, _take, basic_view, getitem, index_tensor
 from .shape import _row_major, normal_axes, normal_axis, reshape
 
 __all__ = [
@@ -27,15 +27,37 @@ __all__ = [
 
 def _embedding_backward(node: Node, dy: Tensor) -> tuple[Tensor]:
     index, shape, skip = node.saved
-    rows = reshape(dy, (1, index.shape[0], shape[1]))
     home = node.grad_buffer(0)
     if home is None:
-        return (reshape(_scatter_add(rows, index, shape[0], skip), shape),)
+        return (_embedding_grad(dy, index, shape, skip),)
     zero = Tensor(0, home.dtype)._as_view(shape, (0, 0)) if home.size else home
     launch(op.copy, (zero, home))
-    table = home._as_view((1, *shape), (home.size, *_row_major(shape)))
-    launch(op.scatter_add, (table, index, rows, table), (skip,))
+    _add_rows(dy, index, home, skip)
     return (home,)
+
+
+def _add_rows(x: Tensor, index: Tensor, table: Tensor, skip: int) -> None:
+    """Add the rows of x to those of a contiguous table that index names, but for skip."""
+    n, width = table.shape
+    k = index.size
+    rows = contiguous(x.detach())._as_view((1, k, width), (k * width, width, 1))
+    whole = table._as_view((1, n, width), (n * width, width, 1))
+    launch(op.scatter_add, (whole, index, rows, whole), (skip,))
+
+
+def _embedding_grad_backward(node: Node, dy: Tensor) -> tuple[Tensor]:
+    index, skip, shape = node.saved
+    y = reshape(embedding(dy, index), shape)
+    if skip >= 0:
+        keep = Tensor((index.numpy() != skip).astype(dy.dtype.numpy).reshape(*shape[:-1], 1))
+        y = y * keep
+    return (y,)
+
+
+def _embedding_grad(x: Tensor, index: Tensor, shape: tuple[int, int], skip: int) -> Tensor:
+    y = zeros(shape, x.dtype)
+    _add_rows(x, index, y, skip)
+    return record(y, "embedding_grad", _embedding_grad_backward, (x,), (index, skip, x.shape))
 
 
 def embedding(weight: Tensor, indices: Any, padding_idx: int | None = None) -> Tensor:
@@ -256,10 +278,10 @@ def scatter_add(x: Tensor, axis: int, indices: Any, source: Tensor) -> Tensor:
 
 def _index_add_backward(node: Node, dy: Tensor) -> tuple[Tensor | None, Tensor | None]:
     axis, index = node.saved
-    rows = reshape(
-        _gather(_as_rows(dy, axis), index, "take", axis), _with(dy.shape, axis, index.size)
+    return (
+        dy if node.needs(0) else None,
+        _take(dy, index, axis, "take") if node.needs(1) else None,
     )
-    return dy if node.needs(0) else None, rows if node.needs(1) else None
 
 
 def _with(shape: tuple[int, ...], axis: int, n: int) -> tuple[int, ...]:

@@ -23,6 +23,7 @@ from .shape import _row_major, _strides_after, normal_axis, permute, reshape
 __all__ = ["getitem", "setitem", "take"]
 
 Basic = int | slice | None
+_WHOLE = slice(None)
 
 
 # --- basic indices: integers, slices, None ---
@@ -39,7 +40,10 @@ def _geometry(
             steps.append(0)
             continue
         n, stride = shape[axis], strides[axis]
-        if isinstance(item, slice):
+        if item is _WHOLE:
+            lengths.append(n)
+            steps.append(stride)
+        elif isinstance(item, slice):
             start, stop, step = item.indices(n)
             length = len(range(start, stop, step))
             lengths.append(length)
@@ -98,6 +102,22 @@ def index_tensor(index: Any, name: str) -> Tensor:
     if index.dtype.is_float or index.dtype is bool_:
         raise TypeError(f"{name}: indices are integers, these are {index.dtype}")
     return astype(index, int64)
+
+
+def _plain_items(key: Any, ndim: int) -> tuple[Basic, ...] | None:
+    """The items of a key of integers, slices and None that does not name too many axes; the common
+    case of `_parse`, quickly. None for any other key.
+    """
+    if type(key) is not tuple:
+        key = (key,)
+    named = 0
+    for item in key:
+        kind = type(item)
+        if kind is int or kind is slice:
+            named += 1
+        elif item is not None:
+            return None
+    return (*key, *(_WHOLE,) * (ndim - named)) if named <= ndim else None
 
 
 def _parse(key: Any, x: Tensor) -> tuple[list[Any], bool]:
@@ -192,6 +212,11 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     >>> x[[1, 0], [0, 2]]
     Tensor([4., 3.])
     """
+    plain = _plain_items(key, x.ndim)
+    if plain is not None:
+        return _basic(x, plain)
+    if type(key) is Tensor and key.code == int64.code and key.ndim and x.ndim:
+        return _take(x, key, 0, "getitem")
     items, apart = _parse(key, x)
     arrays = [item for item in items if isinstance(item, Tensor)]
     if not arrays:
@@ -215,12 +240,11 @@ def getitem(x: Tensor, key: Any) -> Tensor:
         first = axes[0]
     lengths = y.shape[first : first + len(axes)]
     if len(arrays) == 1:
-        index = reshape(arrays[0], -1)
-    else:
-        index = _ravel([contiguous(broadcast_to(a, shape)) for a in arrays], lengths, names)
+        return _take(y, arrays[0], first, "getitem", names[0])
+    index = _ravel([contiguous(broadcast_to(a, shape)) for a in arrays], lengths, names)
     before, after = y.shape[:first], y.shape[first + len(axes) :]
-    y = reshape(y, (math.prod(before), math.prod(lengths), math.prod(after)))
-    return reshape(_gather(y, index, "getitem", names[0]), (*before, *shape, *after))
+    y = reshape(y, (*before, math.prod(lengths), *after))
+    return reshape(_take(y, index, first, "getitem"), (*before, *shape, *after))
 
 
 def _ravel(arrays: list[Tensor], lengths: Sequence[int], axes: Sequence[int]) -> Tensor:
@@ -260,36 +284,48 @@ def _launch_index(
         ) from None
 
 
-# --- gather and scatter-add of rows: (outer, axis, inner) by a list of indices ---
+# --- gather and scatter-add along an axis, by a list of indices ---
 
 
-def _gather_backward(node: Node, dy: Tensor) -> tuple[Tensor]:
-    index, n, skip = node.saved
-    return (_scatter_add(dy, index, n, skip),)
+def _rows(x: Tensor, axis: int) -> Tensor:
+    """X as (outer, axis, inner), outside any graph: a view or a copy."""
+    shape = x.shape
+    outer, n, inner = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
+    if x.is_contiguous():
+        return x._as_view((outer, n, inner), (n * inner, inner, 1))
+    return reshape(x.detach(), (outer, n, inner))
 
 
-def _gather(x: Tensor, index: Tensor, name: str, axis: int, skip: int = -1) -> Tensor:
-    y = empty((x.shape[0], index.shape[0], x.shape[2]), x.dtype)
-    _launch_index(op.gather, (x, index, y), (), index, x.shape[1], name, axis)
-    return record(y, name, _gather_backward, (x,), (index, x.shape[1], skip))
+def _take_backward(node: Node, dy: Tensor) -> tuple[Tensor]:
+    return (_put_add(dy, *node.saved),)
 
 
-def _scatter_add_backward(node: Node, dy: Tensor) -> tuple[Tensor]:
-    index, keep = node.saved
-    gathered = _gather(dy, index, "take", 1)
-    return (gathered if keep is None else gathered * keep,)
+def _take(x: Tensor, index: Tensor, axis: int, name: str, source_axis: int | None = None) -> Tensor:
+    shape, at = x.shape, index.shape
+    y = empty((*shape[:axis], *at, *shape[axis + 1 :]), x.dtype)
+    rows = _rows(x, axis)
+    outer, n, inner = rows.shape
+    k = index.size
+    flat = index if len(at) == 1 else reshape(index, -1)
+    out = y._as_view((outer, k, inner), (k * inner, inner, 1))
+    where = axis if source_axis is None else source_axis
+    _launch_index(op.gather, (rows, flat, out), (), flat, n, name, where)
+    return record(y, name, _take_backward, (x,), (shape, index, axis))
 
 
-def _scatter_add(x: Tensor, index: Tensor, n: int, skip: int = -1) -> Tensor:
-    """Zeros (outer, n, inner) plus x (outer, len(index), inner) at the indices, but those equal to
-    skip.
-    """
-    y = zeros((x.shape[0], n, x.shape[2]), x.dtype)
-    launch(op.scatter_add, (y, index, x, y), (skip,))
-    keep = None
-    if skip >= 0 and x._requires_grad:
-        keep = Tensor((index.numpy() != skip).astype(x.dtype.numpy)[None, :, None])
-    return record(y, "scatter_add", _scatter_add_backward, (x,), (index, keep))
+def _put_add_backward(node: Node, dy: Tensor) -> tuple[Tensor]:
+    index, axis = node.saved
+    return (_take(dy, index, axis, "take"),)
+
+
+def _put_add(x: Tensor, shape: tuple[int, ...], index: Tensor, axis: int) -> Tensor:
+    """Zeros of that shape with x added where `_take` takes from: its gradient."""
+    y = zeros(shape, x.dtype)
+    outer, k, inner = math.prod(shape[:axis]), index.size, math.prod(shape[axis + 1 :])
+    source = contiguous(x.detach())._as_view((outer, k, inner), (k * inner, inner, 1))
+    rows = _rows(y, axis)
+    launch(op.scatter_add, (rows, reshape(index, -1), source, rows), (-1,))
+    return record(y, "put_add", _put_add_backward, (x,), (index, axis))
 
 
 def take(x: Tensor, indices: Any, axis: int = 0) -> Tensor:
@@ -298,9 +334,11 @@ def take(x: Tensor, indices: Any, axis: int = 0) -> Tensor:
     Parameters
     ----------
     x : Tensor
+        Of any dtype.
     indices : integer array-like
         Of any shape; negative ones count from the end.
     axis : int, default 0
+        Which axis of x.
 
     Raises
     ------
@@ -313,11 +351,7 @@ def take(x: Tensor, indices: Any, axis: int = 0) -> Tensor:
     Tensor([30., 10., 30.])
     """
     at = normal_axis(axis, x.ndim, "take")
-    index = index_tensor(indices, "take")
-    before, after = x.shape[:at], x.shape[at + 1 :]
-    rows = reshape(x, (math.prod(before), x.shape[at], math.prod(after)))
-    y = _gather(rows, reshape(index, -1), "take", at)
-    return reshape(y, (*before, *index.shape, *after))
+    return _take(x, index_tensor(indices, "take"), at, "take")
 
 
 # --- writing ---

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .._core import launch
+from .._core import ops as op
 from ..autograd import Node, is_grad_enabled, record, record_parts
 from ..tensor import Tensor, empty, zeros
 from .index import basic_view, getitem, take
@@ -71,7 +73,8 @@ def concat(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     y = empty(tuple(shape), first.dtype)
     begin = 0
     for x, n in zip(xs, lengths, strict=True):
-        copy_into(x, basic_view(y, _along(y.ndim, at, slice(begin, begin + n))))
+        if x.size:
+            launch(op.copy, (x, y._as_view(x.shape, y.strides, begin * y.strides[at])))
         begin += n
     return record(y, "concat", _concat_backward, xs, (at, lengths))
 
@@ -179,11 +182,13 @@ def chunk(x: Tensor, chunks: int, axis: int = 0) -> list[Tensor]:
 
 
 def _pieces(x: Tensor, axis: int, lengths: list[int]) -> list[Tensor]:
-    begins = [sum(lengths[:i]) for i in range(len(lengths))]
-    views = [
-        basic_view(x, _along(x.ndim, axis, slice(b, b + n)))
-        for b, n in zip(begins, lengths, strict=True)
-    ]
+    shape, strides = x.shape, x.strides
+    views, begin = [], 0
+    for n in lengths:
+        views.append(
+            x._as_view((*shape[:axis], n, *shape[axis + 1 :]), strides, begin * strides[axis])
+        )
+        begin += n
     if not (is_grad_enabled() and x._requires_grad):
         return views
     # One node for the whole, so that its gradient is put together once rather than added up from

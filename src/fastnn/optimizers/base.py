@@ -70,7 +70,9 @@ class Optimizer:
         self.defaults = {**defaults, "clip_value": clip_value}
         self.clip_norm = clip_norm
         self.param_groups: list[ParamGroup] = []
+        self._squares: Tensor | None = None  # what clip_norm works with, made at the first step
         self._norm: Tensor | None = None
+        self._scale: Tensor | None = None
         given = list(params)
         groups = given if given and isinstance(given[0], dict) else [{"params": given}]
         groups = [{**group, "params": _tensors(group["params"])} for group in groups]
@@ -156,13 +158,15 @@ class Optimizer:
     def _clip_scale(self, pieces: list[_Piece]) -> Tensor | None:
         if self.clip_norm is None or not pieces:
             return None
-        squares = empty(len(pieces), "float64")
+        if self._squares is None or self._squares.size != len(pieces):
+            self._squares = empty(len(pieces), "float64")
+            self._norm, self._scale = empty(1, "float64"), empty(1, "float64")
+        squares = self._squares
         for k, (group, i, begin, length) in enumerate(pieces):
             g = _part(group.runs[i].grad, begin, length)
             launch(op.flat_dot, (g, g, _part(squares, k, 1)))
-        self._norm, scale = empty(1, "float64"), empty(1, "float64")
-        launch(op.clip_scale, (squares, self._norm, scale), (float(self.clip_norm),))
-        return scale
+        launch(op.clip_scale, (squares, self._norm, self._scale), (float(self.clip_norm),))
+        return self._scale
 
     # --- state ---
 
