@@ -10,7 +10,7 @@ import pytest
 import fastnn
 from fastnn import _core, losses, nn, optimizers
 
-ERRORS = (ValueError, TypeError, IndexError, RuntimeError)
+ERRORS = (ValueError, TypeError, IndexError, RuntimeError, OverflowError)
 
 
 def refuses(call, *words):
@@ -353,3 +353,39 @@ def test_odd_arrays_give_what_their_copies_give(odd):
     layer = nn.Linear(4, 3)
     want = layer(fastnn.tensor(plain)).numpy()
     np.testing.assert_array_equal(layer(fastnn.as_tensor(strange)).numpy(), want)
+
+
+# --- found by trying ---
+
+
+def test_whole_numbers_out_of_range_are_not_wrapped_around():
+    refuses(lambda: fastnn.tensor([300], dtype="uint8"), 300, "uint8")
+    refuses(lambda: fastnn.tensor(np.array([-1]), dtype="uint8"), -1)
+    refuses(lambda: fastnn.tensor([1e30], dtype="int64"), "int64")
+    refuses(lambda: fastnn.tensor([float("nan")], dtype="int32"), "NaN")
+    x = fastnn.zeros((3,), dtype="uint8")
+    refuses(lambda: x.__setitem__(0, 300), 300)
+    refuses(lambda: x.fill_(-1))
+    refuses(lambda: fastnn.one_hot([-1], 3), -1)
+    assert (x.numpy() == 0).all()
+
+
+def test_a_view_longer_than_memory():
+    """Strides of 0 make any length of one element; no count of bytes may overflow."""
+    for shape in ((2**33, 2**33), (2**62, 4), (2**31, 2**31, 2**31)):
+        with pytest.raises((MemoryError, ValueError)):
+            fastnn.broadcast_to(t(1), shape) + 1
+    with pytest.raises(MemoryError):
+        fastnn.exp(fastnn.broadcast_to(t(1), (2**40,)))
+
+
+def test_a_broadcast_view_is_not_written():
+    x = t(1)
+    refuses(lambda: fastnn.broadcast_to(x, (4,)).fill_(3), "clone")
+    refuses(lambda: fastnn.broadcast_to(x, (4,)).__setitem__(0, 3), "clone")
+    assert x.item() == 1
+
+
+def test_a_device_is_not_replaced_by_a_file():
+    with pytest.raises(OSError, match="regular file"):
+        fastnn.save("/dev/null", {"a": t(2)})

@@ -377,6 +377,20 @@ cdef int set_shape(fnn_array *a, shape, int code) except -1:
     return 0
 
 
+cdef int check_count(const fnn_array *a) except -1:
+    """Strides of 0 make a view of any length out of one element; its bytes must be countable."""
+    cdef int i
+    cdef int64_t elements = 1
+    for i in range(a.ndim):
+        if a.shape[i] < 0 or (a.shape[i] > 1 and elements > (<int64_t>1 << 58) // a.shape[i]):
+            raise MemoryError(
+                f"a tensor of shape {tuple([a.shape[k] for k in range(a.ndim)])} is larger than memory can be"
+            )
+        if a.shape[i] > 1:
+            elements *= a.shape[i]
+    return 0
+
+
 def empty(type cls not None, shape, int code):
     """A new array of class cls with values not set."""
     cdef Array y = Array.__new__(cls)
@@ -457,6 +471,7 @@ def view(type cls not None, Array x not None, shape, strides, int64_t offset=0):
             f"view: shape {tuple(shape)}, strides {tuple(strides)}, offset {offset} reach outside "
             f"the memory of a tensor of shape {x.shape}, strides {x.strides}"
         )
+    check_count(&y.a)
     y.a.data = <char *>x.a.data + offset * itemsize
     y.owner = x.owner
     y.locked = x.locked
@@ -483,6 +498,7 @@ def from_buffer(type cls not None, obj):
             return None
         y.a.shape[i] = b.shape[i]
         y.a.stride[i] = b.strides[i] // b.itemsize
+    check_count(&y.a)
     y.a.data = b.buf
     y.locked = b.readonly
     y.owner = owner
@@ -567,6 +583,7 @@ def from_capsule(type cls not None, capsule):
         y.a.shape[i] = t.shape[i]
         y.a.stride[i] = stride if t.strides == NULL else t.strides[i]
         stride *= t.shape[i]
+    check_count(&y.a)
     PyCapsule_SetName(capsule, "used_dltensor")
     owner.managed = managed
     y.owner = owner

@@ -331,7 +331,7 @@ def _convert(cls: type[Tensor], data: Any, dtype: DType | None) -> Tensor:
         raise TypeError("Tensor() needs data; for one to be filled later use empty(shape)")
     if isinstance(data, _core.Array):
         if dtype is not None and data.code != dtype.code:
-            return _from_numpy(cls, np.asarray(data).astype(dtype.numpy))
+            return _from_numpy(cls, np.asarray(data), dtype)
         return _core.view(cls, data, data.shape, data.strides)
     if isinstance(data, (bool, int, float)):
         kind = bool_ if isinstance(data, bool) else int64 if isinstance(data, int) else float32
@@ -360,8 +360,8 @@ def _from_numpy(cls: type[Tensor], array: np.ndarray, dtype: DType | None = None
     elif array.dtype.kind not in "biuf":
         _our_dtype(array.dtype)
     if array.dtype != dtype.numpy or not array.dtype.isnative:
-        if array.dtype.kind == "f" and not dtype.is_float and not np.isfinite(array).all():
-            raise ValueError(f"Tensor: NaN or infinity cannot become {dtype}")
+        if not dtype.is_float and array.size and array.dtype.kind != "b":
+            _check_whole(array, dtype)
         array = array.astype(dtype.numpy)
     made = _core.from_buffer(cls, array) if array.ndim <= 8 else None
     if made is None:
@@ -370,6 +370,18 @@ def _from_numpy(cls: type[Tensor], array: np.ndarray, dtype: DType | None = None
         made = _core.from_buffer(cls, np.ascontiguousarray(array).copy().reshape(array.shape))
     assert made is not None  # aligned and contiguous now
     return made
+
+
+def _check_whole(array: np.ndarray, dtype: DType) -> None:
+    """Refuse values that an integer type lacks, which numpy would wrap around."""
+    least, most = array.min(), array.max()
+    if not (np.isfinite(least) and np.isfinite(most)):
+        raise ValueError(f"Tensor: NaN or infinity cannot become {dtype}")
+    if dtype is not bool_:
+        limits = np.iinfo(dtype.numpy)
+        if int(least) < limits.min or int(most) > limits.max:
+            wrong = int(least) if int(least) < limits.min else int(most)
+            raise ValueError(f"Tensor: {wrong} is out of range for {dtype} ({limits.min} to {limits.max})")
 
 
 def _our_dtype(numpy_dtype: np.dtype) -> DType:

@@ -51,6 +51,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     target = os.path.realpath(os.fspath(path))
     if os.path.isdir(target):
         raise IsADirectoryError(f"cannot save to {os.fspath(path)!r}: it is a folder")
+    if os.path.exists(target) and not os.path.isfile(target):  # a device would be replaced by a file
+        raise OSError(f"cannot save to {os.fspath(path)!r}: it is not a regular file")
     folder, name = os.path.split(target)
     if not os.path.isdir(folder):
         raise FileNotFoundError(

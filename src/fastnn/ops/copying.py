@@ -79,6 +79,8 @@ def _writable(x: Tensor, name: str) -> None:
             f"{name}: this tensor {what}, so writing to it would make gradients wrong; "
             "do it within no_grad(), or write to a clone().detach()"
         )
+    if 0 in x.strides and x.size and any(s == 0 and n > 1 for s, n in zip(x.strides, x.shape, strict=True)):
+        raise ValueError(f"{name}: several elements of this view are one in memory; write to a clone()")
     if x.readonly:
         raise ValueError(f"{name}: this tensor's memory is read-only; write to a clone()")
 
@@ -94,7 +96,7 @@ def copy_(x: Tensor, source: Any) -> Tensor:
         If the shapes do not fit, or x's memory is read-only.
     """
     _writable(x, "copy_")
-    values = as_tensor(source)
+    values = source if isinstance(source, Tensor) else as_tensor(source, x.dtype)
     if values.shape != x.shape:
         lead = x.ndim - values.ndim
         if lead < 0 or any(

@@ -137,6 +137,8 @@ def one_hot(indices: Any, num_classes: int | None = None, dtype: Any = "float32"
             [0., 0., 1.]])
     """
     index = index_tensor(indices, "one_hot")
+    if index.size and (least := int(index.numpy().min())) < 0:
+        raise IndexError(f"one_hot: index {least} is negative; classes count from 0")
     if num_classes is None:
         if index.size == 0:
             raise ValueError("one_hot: num_classes is needed where there are no indices")

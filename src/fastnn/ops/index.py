@@ -382,7 +382,7 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
         and np.ndim(value) == 0
     ):
         if x.size:
-            fill = astype(value if isinstance(value, Tensor) else Tensor(value), x.dtype)
+            fill = astype(value, x.dtype) if isinstance(value, Tensor) else Tensor(value, x.dtype)
             launch(op.where, (key, fill._as_view(x.shape, (0,) * x.ndim), x, x))
         return
     items, apart = _parse(key, x)
