@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -74,6 +75,21 @@ def test_missing_data_says_where_to_put_it(name):
     )
     assert done.returncode == 1
     assert "FASTNN_DATA" in done.stderr
+
+
+def test_the_code_of_the_readme(tmp_path, monkeypatch, capsys):
+    text = (EXAMPLES.parent / "README.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 2
+    assert len(blocks[0].split("\n")) <= 20
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in blocks:
+        exec(block, names)
+    shown = capsys.readouterr().out
+    assert float(shown.splitlines()[0]) > 0.95
+    assert (tmp_path / "digits.safetensors").exists()
+    assert (tmp_path / "run.safetensors").exists()
 
 
 def test_every_example_is_here():
