@@ -73,6 +73,30 @@ def test_fit_is_the_plain_loop():
     assert (weights(model) == weights(t.model)).all()
 
 
+def test_threads_do_not_change_a_bit():
+    x = RNG.normal(size=(512, 64)).astype(np.float32)
+    y = RNG.integers(0, 3, 512)
+    found = []
+    threads = fastnn.get_num_threads()
+    try:
+        for count in (1, 2, 4):
+            fastnn.set_num_threads(count)
+            fastnn.manual_seed(0)
+            model = nn.Sequential(
+                nn.Linear(64, 200),
+                nn.BatchNorm1d(200),
+                nn.GELU(),
+                nn.Dropout(0.2),
+                nn.Linear(200, 3),
+            )
+            Trainer(model, loss="cross_entropy").fit(x, y, epochs=2, batch_size=100, verbose=0)
+            found.append(weights(model))
+    finally:
+        fastnn.set_num_threads(threads)
+    assert (found[0] == found[1]).all()
+    assert (found[0] == found[2]).all()
+
+
 def test_regression_and_strings():
     model = nn.Linear(4, 1)
     t = Trainer(model, loss="mse", optimizer="adam", metrics=["r2", "mae", "rmse"])
@@ -257,6 +281,17 @@ def test_scores_are_logits_where_the_loss_says_so():
     target = (T > 0).astype(np.float32)
     wanted = ((t.predict(X).numpy() > 0) == (T > 0)).mean()
     assert t.evaluate(X, target)["accuracy"] == pytest.approx(wanted)
+
+
+def test_columns_are_questions_of_their_own_where_the_loss_says_so():
+    model = nn.Linear(4, 3)
+    t = Trainer(model, loss="bce_with_logits", metrics=["accuracy", "f1"])
+    target = RNG.integers(0, 2, (96, 3)).astype(np.float32)
+    wanted = ((t.predict(X).numpy() > 0) == target).mean()
+    assert t.evaluate(X, target)["accuracy"] == pytest.approx(wanted)
+    one_hot = Trainer(model, loss="cross_entropy", metrics=["accuracy"])
+    wanted = one_hot.evaluate(X, Y)["accuracy"]
+    assert one_hot.evaluate(X, np.eye(3, dtype=np.float32)[Y])["accuracy"] == wanted
 
 
 # --- what is shown ---

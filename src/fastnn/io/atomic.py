@@ -51,7 +51,9 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     target = os.path.realpath(os.fspath(path))
     if os.path.isdir(target):
         raise IsADirectoryError(f"cannot save to {os.fspath(path)!r}: it is a folder")
-    if os.path.exists(target) and not os.path.isfile(target):  # a device would be replaced by a file
+    if os.path.exists(target) and not os.path.isfile(
+        target
+    ):  # a device would be replaced by a file
         raise OSError(f"cannot save to {os.fspath(path)!r}: it is not a regular file")
     folder, name = os.path.split(target)
     if not os.path.isdir(folder):
@@ -81,7 +83,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         message = (
             f"could not save {os.fspath(path)!r}: {reason}; what was there before is unchanged"
         )
-        raise type(error)(error.errno, message) from error
+        raise OSError(error.errno, message) from error
     except BaseException:
         _remove(temporary)
         raise

@@ -25,7 +25,7 @@ class Accuracy(Classifying):
 
     def _add(self, prediction: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> None:
         scores, target, weight = self._scores(prediction, target, weight)
-        right = self._answers(scores) == target
+        right = self._answers(scores, target.ndim == 2) == target
         if weight is None:
             self._accumulate(right=np.count_nonzero(right), count=right.size)
         else:
@@ -56,7 +56,7 @@ class TopK(Classifying):
 
     def _add(self, prediction: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> None:
         scores, target, weight = self._scores(prediction, target, weight)
-        if scores.ndim != 2 or self.multilabel or scores.shape[1] < self.k:
+        if scores.ndim != 2 or target.ndim != 1 or scores.shape[1] < self.k:
             raise ValueError(
                 f"{self.name}: wants scores (n, C) of at least {self.k} classes, "
                 f"got {prediction.shape}"
@@ -90,9 +90,10 @@ class _Counting(Classifying):
 
     def _add(self, prediction: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> None:
         scores, target, weight = self._scores(prediction, target, weight)
-        answer = self._answers(scores)
+        multilabel = target.ndim == 2
+        answer = self._answers(scores, multilabel)
         binary = scores.ndim == 1 and scores.dtype.kind in "fb"
-        if self.multilabel:
+        if multilabel:
             weight = np.ones(len(target)) if weight is None else weight
             hit, given, true = (weight @ (m == 1) for m in (answer * target, answer, target))
         else:
@@ -113,9 +114,8 @@ class _Counting(Classifying):
             for key in ("hit", "given", "true") if seen and seen < size else ():
                 self._sums[key] = np.pad(self._sums[key], (0, size - seen))
         self._accumulate(hit=hit, given=given, true=true)
-        self._sums["binary"] = np.array(
-            binary or (not self.multilabel and scores.ndim == 1 and len(true) == 2)
-        )
+        binary = binary or (not multilabel and scores.ndim == 1 and len(true) == 2)
+        self._sums.update(binary=np.array(binary), multilabel=np.array(multilabel))
 
     def result(self) -> Any:
         if not self._sums:
@@ -131,7 +131,7 @@ class _Counting(Classifying):
             return score
         if average == "binary":
             return float(score[1])
-        occurs = np.full(hit.shape, True) if self.multilabel else given + true > 0
+        occurs = (given + true > 0) | self._sums["multilabel"]
         weights = true if average == "weighted" else occurs
         return float(score @ weights / weights.sum()) if weights.sum() else 0.0
 
@@ -217,7 +217,7 @@ class ROCAUC(Classifying):
         )
         if scores.ndim == 1:
             return _area(scores, target == 1, weight)
-        if not self.multilabel:
+        if target.ndim == 1:
             target = target[:, None] == np.arange(scores.shape[1])
             if self.from_logits:
                 scores = np.exp(scores.astype(np.float64) - scores.max(axis=1, keepdims=True))

@@ -18,8 +18,8 @@ class Classifying(Metric):
         Scores are logits, not probabilities: the threshold applies to their sigmoid.
     threshold : float
         With two classes (or multilabel): the probability above which the answer is yes.
-    multilabel : bool
-        Columns are independent yes-or-no questions.
+    multilabel : bool or None
+        Columns are yes-or-no questions of their own; None: where the targets have as many.
     ignore_index : int, optional
         Targets of this value are left out.
     """
@@ -29,7 +29,7 @@ class Classifying(Metric):
         *,
         from_logits: bool = False,
         threshold: float = 0.5,
-        multilabel: bool = False,
+        multilabel: bool | None = False,
         ignore_index: int | None = None,
         name: str | None = None,
     ) -> None:
@@ -44,7 +44,7 @@ class Classifying(Metric):
         self, prediction: np.ndarray, target: np.ndarray, weight: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Scores (n, C), or (n,) for two classes; targets (n,), or (n, C) if multilabel."""
-        if self.multilabel:
+        if self._is_multilabel(prediction, target):
             if prediction.shape != target.shape or prediction.ndim < 2:
                 raise self._mismatch(prediction, target)
             width = prediction.shape[-1]
@@ -69,6 +69,11 @@ class Classifying(Metric):
             raise ValueError(f"{self.name}: target {target[row]} in row {row}, but {known}")
         return scores, target, weight
 
+    def _is_multilabel(self, prediction: np.ndarray, target: np.ndarray) -> bool:
+        if self.multilabel is not None:
+            return self.multilabel
+        return prediction.shape == target.shape and prediction.ndim > 1 < prediction.shape[-1]
+
     def _class_scores(
         self, prediction: np.ndarray, target: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -89,11 +94,11 @@ class Classifying(Metric):
             return prediction.reshape(-1, width), np.argmax(target, axis=-1)
         return prediction.reshape(-1), target
 
-    def _answers(self, scores: np.ndarray) -> np.ndarray:
+    def _answers(self, scores: np.ndarray, multilabel: bool) -> np.ndarray:
         """The chosen class of each row (or cell, if multilabel); -1 where the scores hold a NaN."""
         if scores.dtype.kind != "f":
             return scores.astype(np.int64)
-        if scores.ndim == 2 and not self.multilabel:
+        if scores.ndim == 2 and not multilabel:
             best = scores.argmax(axis=1)  # a NaN is taken for the largest
             if np.isnan(scores.min(initial=np.inf)):
                 best[np.isnan(scores).any(axis=1)] = -1

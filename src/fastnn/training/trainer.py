@@ -359,7 +359,9 @@ def _metrics(wanted: list[Any], loss: Any) -> list[metrics.Metric]:
     """Metrics from their names; what the scores mean is known from the loss."""
     name = getattr(loss, "__name__", "")
     logits = "logits" in name or name in ("cross_entropy", "hinge", "squared_hinge", "focal")
-    made = [metrics.get(metric, from_logits=logits) for metric in wanted]
+    # These losses take each element by itself where targets have the outputs' shape.
+    each = None if name in ("bce", "bce_with_logits", "hinge", "squared_hinge", "focal") else False
+    made = [metrics.get(metric, from_logits=logits, multilabel=each) for metric in wanted]
     names = [metric.name for metric in made]
     for metric in names:
         if names.count(metric) > 1 or metric == "loss":
