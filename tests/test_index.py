@@ -276,7 +276,7 @@ def test_embedding():
     np.add.at(want, index, dy)
     want[2] = 0
     np.testing.assert_allclose(dw.numpy(), want)
-    with pytest.raises(IndexError, match="index -1 is negative"):
+    with pytest.raises(IndexError, match="index -1 at position .* is negative"):
         ops.embedding(table, [1, -1])
     with pytest.raises(ValueError, match="padding_idx 5"):
         ops.embedding(table, index, padding_idx=5)

@@ -133,15 +133,15 @@ static inline void walk_step(walk *w) {
   }
 }
 
-/* Look at every index; true, for all threads alike, when one lies outside -m <= i < m. */
-static int bad_index(const fnn_array *index, int64_t m, fnn_team *team) {
+/* Look at every index; true, for all threads alike, when one lies outside low <= i < m. */
+static int index_outside(const fnn_array *index, int64_t low, int64_t m, fnn_team *team) {
   fnn_range share = fnn_share(fnn_size(index), team);
   if (share.begin < share.end) {
     const int64_t *data = index->data;
     walk w = walk_from(index, share.begin);
     for (int64_t i = share.begin; i < share.end; i++, walk_step(&w)) {
       int64_t seen = data[w.offset];
-      if (seen < -m || seen >= m) {
+      if (seen < low || seen >= m) {
         fnn_team_fail(team, FNN_ERR_VALUE, i, INDEX_MESSAGE, seen, m);
         break;
       }
@@ -149,6 +149,10 @@ static int bad_index(const fnn_array *index, int64_t m, fnn_team *team) {
   }
   fnn_team_barrier(team);
   return fnn_team_failed(team);
+}
+
+static int bad_index(const fnn_array *index, int64_t m, fnn_team *team) {
+  return index_outside(index, -m, m, team);
 }
 
 /* Copy n elements of `size` bytes between strided places; strides count elements. */
@@ -167,7 +171,8 @@ static void copy_strided(int64_t n, int64_t size, const char *from, int64_t from
   }
 }
 
-/* --- gather: y[o, j, c] = x[o, index[j], c].  x any strides, y contiguous and apart from x --- */
+/* --- gather(from_zero): y[o, j, c] = x[o, index[j], c]; a negative index is an error when from_zero
+ * is set.  x any strides, y contiguous and apart from x --- */
 
 #define GATHER_ELEMENTS(type)                                                              \
   for (int64_t row = share.begin; row < share.end; row++) {                                \
@@ -180,7 +185,7 @@ static void run_gather(const fnn_call *call, fnn_team *team) {
   int64_t m = x->shape[1], k = y->shape[1], inner = y->shape[2], size = fnn_itemsize(y->dtype);
   int64_t index_stride = index->stride[0];
   const int64_t *at = index->data;
-  if (bad_index(index, m, team) || fnn_size(y) == 0) return;
+  if (index_outside(index, call->scalars[0].i ? 0 : -m, m, team) || fnn_size(y) == 0) return;
   fnn_range share = fnn_share(y->shape[0] * k, team);
   if (inner == 1 && size == 4) {
     GATHER_ELEMENTS(int32_t)
@@ -197,8 +202,7 @@ static void run_gather(const fnn_call *call, fnn_team *team) {
 }
 #undef GATHER_ELEMENTS
 
-/* --- gather_along: y[o, j, c] = x[o, index[o, j, c], c].  x and index any strides, y contiguous
- * --- */
+/* --- gather_along: y[o, j, c] = x[o, index[o, j, c], c].  Any strides, but y contiguous --- */
 
 static void run_gather_along(const fnn_call *call, fnn_team *team) {
   const fnn_array *x = &call->arrays[0], *index = &call->arrays[1], *y = &call->arrays[2];

@@ -17,7 +17,7 @@ from ..tensor import Tensor, empty, zeros
 from .broadcast import broadcast_to
 from .copying import clone, contiguous
 from .index import _launch_index, _take, basic_view, getitem, index_tensor
-from .shape import _row_major, normal_axes, normal_axis, reshape
+from .shape import normal_axes, normal_axis, reshape
 
 __all__ = [
     "embedding", "flip", "gather", "index_add", "nonzero", "one_hot", "scatter_add",
@@ -95,15 +95,12 @@ def embedding(weight: Tensor, indices: Any, padding_idx: int | None = None) -> T
     index = index_tensor(indices, "embedding")
     flat = reshape(index, -1)
     n, width = weight.shape
-    # A row is named, not counted from the end: -1 in a table's indices is a mistake or a padding mark.
-    if flat.size and (least := int(flat.numpy().min())) < 0:
-        raise IndexError(f"embedding: index {least} is negative; the table's {n} rows count from 0")
+    k = flat.size
     y = empty((*index.shape, width), weight.dtype)
     table = weight._as_view((1, n, width), (0, *weight.strides))
-    _launch_index(
-        op.gather, (table, flat, y._as_view((1, flat.size, width), _row_major((1, flat.size,
-        width)))), (), flat, n, "embedding", 0,
-    )  # fmt: skip
+    rows = y._as_view((1, k, width), (k * width, width, 1))
+    # A row is named, not counted from the end: -1 among them is a mistake or a padding mark.
+    _launch_index(op.gather, (table, flat, rows), (1,), flat, n, "embedding", 0)
     return record(y, "embedding", _embedding_backward, (weight,), (flat, weight.shape, skip))
 
 

@@ -273,14 +273,16 @@ def _launch_index(
         launch(number, arrays, scalars)
     except ValueError:
         values = index.numpy()
-        bad = np.argwhere((values < -n) | (values >= n))
+        lowest = 0 if number == op.gather and scalars == (1,) else -n
+        bad = np.argwhere((values < lowest) | (values >= n))
         if not len(bad):
             raise
         at = tuple(int(i) for i in bad[0])
         where = at[0] if len(at) == 1 else at
+        negative = "negative, and so " if lowest == 0 > values[at] else ""
         raise IndexError(
-            f"{name}: index {values[at]} at position {where} is out of range for axis {axis} "
-            f"with length {n}"
+            f"{name}: index {values[at]} at position {where} is {negative}out of range for "
+            f"axis {axis} with length {n}"
         ) from None
 
 
@@ -309,7 +311,7 @@ def _take(x: Tensor, index: Tensor, axis: int, name: str, source_axis: int | Non
     flat = index if len(at) == 1 else reshape(index, -1)
     out = y._as_view((outer, k, inner), (k * inner, inner, 1))
     where = axis if source_axis is None else source_axis
-    _launch_index(op.gather, (rows, flat, out), (), flat, n, name, where)
+    _launch_index(op.gather, (rows, flat, out), (0,), flat, n, name, where)
     return record(y, name, _take_backward, (x,), (shape, index, axis))
 
 
