@@ -45,7 +45,7 @@ class BuildExt(build_ext):
         ext.extra_objects = self.compile_library(openmp)
         ext.extra_link_args += [] if openmp is None else openmp[1]
         if self.gcc_like:
-            ext.extra_compile_args += ["-O2", "-fvisibility=hidden"]
+            ext.extra_compile_args += ["-O2", "-g0", "-fvisibility=hidden"]
             if sys.platform == "linux":
                 ext.extra_link_args += ["-Wl,--gc-sections", "-Wl,--as-needed", "-Wl,-z,now"]
         super().build_extension(ext)
@@ -90,7 +90,8 @@ class BuildExt(build_ext):
     def compile_library(self, openmp: tuple[list[str], list[str]] | None) -> list[str]:
         """Compile csrc/ and return the objects' paths."""
         extra = shlex.split(os.environ.get("FASTNN_CFLAGS", ""))
-        common = [flag for flag in self.flags(*FLAGS) if self.works("int x;\n", [flag])] + extra
+        common = [flag for flag in self.flags(*FLAGS) if self.works("int x;\n", [flag])]
+        common += [*self.flags("-g0"), *extra]  # Python's own flags ask for debug information
         isas = self.isas()
         macros: list[tuple[str, str | None]] = [(f"FNN_ISA_{name.upper()}", "1") for name in isas]
         temp = Path(self.build_temp)

@@ -1,7 +1,9 @@
 """How the C library is compiled: the flags of every file, and those of each instruction set."""
 
 FLAGS = ["-std=gnu11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
-FLAGS += ["-fno-wrapv", "-fvisibility=hidden", "-Wall", "-Wextra"]
+FLAGS += ["-fvisibility=hidden", "-Wall", "-Wextra"]
+# Kernels compute with the bits of real numbers, where integers may wrap around.
+FLAGS += ["-fwrapv"]
 
 AVX2 = ["-mavx2", "-mfma", "-mf16c", "-mbmi2"]
 AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mfma", "-mf16c", "-mbmi2"]
