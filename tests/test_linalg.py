@@ -104,7 +104,7 @@ def test_random_shapes_and_layouts(isa, dtype, seed):
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("shape", [(300, 260, 700), (1, 900, 800), (700, 1, 300), (5, 400, 600), (400, 6, 500),
                                    (96, 96, 96), (530, 40, 3), (128, 512, 784)])  # fmt: skip
-@pytest.mark.parametrize("layouts", itertools.product(["rows", "columns"], repeat=2))
+@pytest.mark.parametrize("layouts", list(itertools.product(["rows", "columns"], repeat=2)))
 def test_same_bits_for_any_number_of_threads(isa, shape, layouts):
     _core.isa_select(isa)
     m, n, k = shape
