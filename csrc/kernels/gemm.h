@@ -8,16 +8,17 @@
 
 #include <stdint.h>
 
-/* c[i][j] = sum over p of a[i * a_row + p * a_step] * b[p * b_step + j], plus add[i * add_row + j] when add is
- * not NULL; add may be c itself. Sums run over p in order, starting from 0, whatever the tile. Strides
- * count elements; j < (cols - 1) * lanes + last.
+/* c[i][j] = sum over p of a[i * a_row + p * a_step] * b[p * b_step + j], plus add[i * add_row + j] when
+ * add is not NULL; add may be c itself. Sums run over p in order, starting from 0, whatever the tile.
+ * Strides count elements; j < (cols - 1) * lanes + last.
  * A dot kernel reads rows of K: a[i * a_row + p] and b[j * b_step + p], with j < cols. */
 typedef struct {
   int64_t k;
   const void *a, *b, *add;
   void *c;
   int64_t a_row, a_step, b_step, c_row, add_row;
-  const void *next; /* memory that will be wanted soon: next_step bytes of it are prefetched at each p */
+  const void
+      *next; /* memory that will be wanted soon: next_step bytes of it are prefetched at each p */
   int64_t next_step;
   int64_t last; /* elements in the last vector of a row, 1 to lanes */
 } fnn_gemm_tile;
@@ -30,24 +31,33 @@ typedef struct {
   int dot_rows, dot_cols;   /* of `dot`, whose columns are single elements */
   int dot_wide_cols;        /* of `dot_wide`, which has one row */
   /* Tables by [(rows - 1) * largest_cols + cols - 1]. */
-  const fnn_gemm_kernel *packed; /* a from a panel (a_row is 1); b from a panel, read to the vector's end */
-  const fnn_gemm_kernel *direct; /* a with any strides, b's rows of unit stride anywhere in memory */
-  const fnn_gemm_kernel *wide;   /* as direct, for few rows */
-  const fnn_gemm_kernel *dot;    /* both with unit stride along k */
+  const fnn_gemm_kernel
+      *packed; /* a from a panel (a_row is 1); b from a panel, read to the vector's end */
+  const fnn_gemm_kernel
+      *direct;                 /* a with any strides, b's rows of unit stride anywhere in memory */
+  const fnn_gemm_kernel *wide; /* as direct, for few rows */
+  const fnn_gemm_kernel *dot;  /* both with unit stride along k */
   const fnn_gemm_kernel *dot_wide;
   /* ceil(n / width) panels one after another, of width * k elements each; in the first of them
    * dst[p * width + i] = src[i * stride_i + p * stride_p]. What is beyond n in the last panel's rows is
    * some other number of src, or is not written to at all if a whole vector of it is beyond. */
-  void (*pack)(int64_t width, int64_t n, int64_t k, const void *src, int64_t stride_i, int64_t stride_p,
-               void *dst);
+  void (*pack)(int64_t width, int64_t n, int64_t k, const void *src, int64_t stride_i,
+               int64_t stride_p, void *dst);
 } fnn_gemm_kernels;
 
-#define FNN_GEMM_KERNELS(real)                                                              \
-  {                                                                                         \
-    .rows = GEMM_ROWS, .cols = GEMM_COLS, .wide_rows = GEMM_WIDE_ROWS, .wide_cols = GEMM_WIDE_COLS, \
-    .dot_rows = GEMM_DOT_ROWS, .dot_cols = GEMM_DOT_COLS, .dot_wide_cols = GEMM_DOT_WIDE_COLS, .packed = gemm_packed_##real,     \
-    .direct = gemm_direct_##real, .wide = gemm_wide_##real, .dot = gemm_dot_##real, .dot_wide = gemm_dot_wide_##real,         \
-    .pack = gemm_pack_##real                                                                \
-  }
+#define FNN_GEMM_KERNELS(real)          \
+  {.rows = GEMM_ROWS,                   \
+   .cols = GEMM_COLS,                   \
+   .wide_rows = GEMM_WIDE_ROWS,         \
+   .wide_cols = GEMM_WIDE_COLS,         \
+   .dot_rows = GEMM_DOT_ROWS,           \
+   .dot_cols = GEMM_DOT_COLS,           \
+   .dot_wide_cols = GEMM_DOT_WIDE_COLS, \
+   .packed = gemm_packed_##real,        \
+   .direct = gemm_direct_##real,        \
+   .wide = gemm_wide_##real,            \
+   .dot = gemm_dot_##real,              \
+   .dot_wide = gemm_dot_wide_##real,    \
+   .pack = gemm_pack_##real}
 
 #endif

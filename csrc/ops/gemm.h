@@ -1,0 +1,53 @@
+/* gemm.h: what the general way (gemm.c) and the short way (gemm_small.c) of a matrix product share. */
+#ifndef FNN_OPS_GEMM_H
+#define FNN_OPS_GEMM_H
+
+#include "op.h"
+
+/* A product, read from its call and cut. Strides count elements. */
+typedef struct {
+  const fnn_gemm_kernels *kernels;
+  const fnn_gemm_kernel *table; /* of tiles, by rows and columns */
+  int64_t size;                 /* bytes of an element */
+  int64_t m, n, k;
+  int64_t a_row, a_col, b_row, b_col, c_row; /* strides; c's rows have unit stride */
+  const char *a, *b, *bias;
+  char *c;
+  int64_t bias_row, bias_col;
+  int accumulate, bias_in_tile;
+  fnn_map_kernel activation;
+  const fnn_scalar *activation_scalars;
+  int n_batch; /* dimensions before the last two, outermost first, and their product */
+  int64_t batch_shape[FNN_MAX_DIMS], a_batch[FNN_MAX_DIMS], b_batch[FNN_MAX_DIMS],
+      c_batch[FNN_MAX_DIMS];
+  int64_t batches;
+  int dot, pack_a, pack_b;
+  int64_t lanes, cols;                    /* columns of a vector (1 for dot), vectors of a tile */
+  int64_t height, width, strip;           /* rows, columns of a tile; tiles of rows in a strip */
+  int64_t slab_m, slab_n, block_k, group; /* what one phase covers */
+  int64_t a_panels_bytes, b_panels_bytes; /* of one matrix */
+} fnn_gemm;
+
+static inline int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
+static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* All of it. */
+void fnn_gemm_prepare(const fnn_call *call, fnn_gemm *g);
+
+/* Both have unit stride along k: does turning b over for tiles of whole vectors cost more than it brings?
+ * It is paid once for all rows of a; with few columns, most of a vector would lie idle. */
+static inline int fnn_gemm_dot_pays(const fnn_gemm_kernels *kernels, int64_t lanes, int64_t m,
+                                    int64_t n, int64_t k) {
+  if (k < lanes) return 0;
+  if (m <= 2 * kernels->dot_rows || n <= 2 * kernels->dot_cols) return 1;
+  return k >= 8 * lanes && (m <= 8 * kernels->dot_rows || n < lanes);
+}
+
+/* How a small product is computed, NOT_SMALL where it is none. */
+typedef enum { NOT_SMALL, SMALL_DIRECT, SMALL_DOT, SMALL_PACKED } fnn_gemm_small;
+
+fnn_gemm_small fnn_gemm_small_way(const fnn_call *call, const fnn_kernels *kernels);
+void fnn_gemm_run_small(const fnn_call *call, const fnn_kernels *kernels, fnn_gemm_small way);
+
+#endif
