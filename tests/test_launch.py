@@ -10,7 +10,7 @@ import pytest
 
 import fastnn
 from cases import CASES
-from fastnn import _core
+from fastnn import _core, losses, nn, optimizers
 from fastnn._core import launch
 from fastnn._core import ops as op
 
@@ -45,14 +45,39 @@ def calls():
             patch.setattr(module, "launch", spy)
         for case in CASES:
             for dims in case.all_dims(odd=(4,))[:2]:
-                inputs = [
-                    fastnn.Tensor(a, requires_grad=a.dtype.kind == "f")
-                    for a in case.make(dims, "float32")
-                ]
-                y = case.call(*inputs)
-                if case.gradient and not isinstance(y, tuple):
-                    y.backward(fastnn.ones_like(y), create_graph=True)
+                for create in (False, True):  # fused gradients, and those composed of other ops
+                    inputs = [
+                        fastnn.Tensor(a, requires_grad=case.gradient and a.dtype.kind == "f")
+                        for a in case.make(dims, "float32")
+                    ]
+                    y = case.call(*inputs)
+                    if case.gradient and not isinstance(y, tuple):
+                        y.backward(fastnn.ones_like(y), create_graph=create)
+        everything_else()
     return found
+
+
+def everything_else():
+    """Ops that the table does not reach: random numbers, optimizers, dropout, scatters, embeddings."""
+    fastnn.random.uniform((5, 3)), fastnn.random.normal((7,)), fastnn.random.permutation(9)
+    fastnn.random.bernoulli(0.5, (5,)), fastnn.random.integers(0, 9, (4,))
+    x = fastnn.zeros((5, 3))
+    x[fastnn.tensor([0, 2])] = 1.0
+    x[x > 0] = 2.0
+    fastnn.one_hot([0, 2, 1], 3), fastnn.flip(x, 0), fastnn.any(x > 1), fastnn.all(x > 1)
+    fastnn.argmin(x), fastnn.prod(x), fastnn.cumsum(x, 0), fastnn.isnan(x), fastnn.isinf(x)
+    fastnn.logical_or(x > 0, ~(x > 1)), nn.BatchNorm1d(3).eval()(x)
+    labels = fastnn.tensor([0, 2, 1, 1])
+    for name in ("SGD", "Adam", "AdamW", "NAdam", "RMSprop", "Adagrad", "Lion"):
+        model = nn.Sequential(
+            nn.Embedding(6, 4), nn.Dropout(0.2), nn.LayerNorm(4), nn.BatchNorm1d(4), nn.Linear(4, 3)
+        )
+        optimizer = getattr(optimizers, name)(model.parameters(), lr=0.1, clip_norm=1.0)
+        losses.cross_entropy(model(labels), labels).backward()
+        optimizer.step()
+    optimizers.EMA(model.parameters()).update()
+    optimizers.clip_grad_norm_(model.parameters(), 1.0)
+    optimizers.clip_grad_value_(model.parameters(), 1.0)
 
 
 def index_of(a, arrays):
