@@ -58,6 +58,7 @@ typedef struct {
   int64_t tasks;     /* more threads than this are of no use */
   double flops;      /* arithmetic, a fused multiply-add counts two */
   double bytes;      /* memory read and written, each element once */
+  int may_fail;      /* whether the data can make it fail: an index out of range */
 } fnn_plan;
 
 /* One row of ops.def. */
@@ -82,6 +83,39 @@ fnn_status fnn_plan_call(const fnn_call *call, fnn_plan *plan, fnn_failure *why)
 
 /* Check and run a call. Its outputs are untouched when the status is not FNN_OK. */
 fnn_status fnn_launch(const fnn_call *call, fnn_failure *why);
+
+/* --- programs: calls recorded once and replayed in C, all in one parallel region ---
+ *
+ * Threads meet only where one call needs what another wrote. A call that is too small for two threads is run
+ * by thread 0; a program in which all are never starts a second one. */
+typedef struct fnn_program fnn_program;
+
+/* How one call of a program runs. */
+typedef struct {
+  fnn_plan plan;
+  int threads;
+  int meets; /* whether the threads meet before it */
+} fnn_program_step;
+
+/* Check n calls and ready them to run in order. The calls are copied; the memory that they speak of must
+ * live as long as the program. On failure *program is NULL and *at tells the call. */
+fnn_status fnn_program_new(const fnn_call *calls, int64_t n, fnn_program **program, int64_t *at,
+                           fnn_failure *why);
+void fnn_program_free(fnn_program *program);
+
+/* Run the calls `repeats` times, or fewer when `seconds` (0: no limit) have passed at the end of one; *done
+ * tells how often. A call that fails ends the run: what came before it was done, it and what follows was
+ * not; *at tells the call. One thread at a time may run a program. */
+fnn_status fnn_program_run(fnn_program *program, int64_t repeats, double seconds, int64_t *done, int64_t *at,
+                           fnn_failure *why);
+
+/* Number of calls, and how the i-th runs. */
+int64_t fnn_program_size(const fnn_program *program);
+fnn_program_step fnn_program_step_at(const fnn_program *program, int64_t i);
+
+/* Time each call: seconds, added up over all runs since this was set to 1. NULL when it is off. */
+void fnn_program_time(fnn_program *program, int on);
+const double *fnn_program_seconds(const fnn_program *program);
 
 /* --- runtime --- */
 

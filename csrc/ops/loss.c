@@ -181,6 +181,7 @@ static fnn_status cross_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *
   plan->workspace = c.grad ? 0 : plan->tasks * 16;
   plan->bytes = (double)c.rows * (double)(c.classes * fnn_itemsize(c.x->dtype) * (c.grad ? 2 : 1));
   plan->flops = (double)c.rows * (double)c.classes * (c.nll ? 1 : 20);
+  plan->may_fail = 1;
   return FNN_OK;
 }
 

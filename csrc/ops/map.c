@@ -298,6 +298,11 @@ static double cost(int op) {
   }
 }
 
+static int checks_divisors(const fnn_call *call) {
+  return (call->op == FNN_OP_floor_divide || call->op == FNN_OP_mod) &&
+         !fnn_is_real(call->arrays[1].dtype) && fnn_size(&call->arrays[2]) > 0;
+}
+
 /* y = op(a, b ...): every input has y's shape after numpy's broadcasting; y may be an input's own
  * memory, element by element, and otherwise overlaps none. y is overwritten. Integers wrap around;
  * a / 0 among integers is an error. */
@@ -325,6 +330,7 @@ fnn_status fnn_map_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why) 
   double n = (double)fnn_size(y);
   plan->tasks = l.tiles > 0 ? l.tiles : 1;
   plan->flops = n * cost(call->op);
+  plan->may_fail = checks_divisors(call);
   plan->bytes += n * (double)fnn_itemsize(y->dtype);
   return FNN_OK;
 }
@@ -332,9 +338,8 @@ fnn_status fnn_map_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why) 
 /* Before anything is written: no integer divisor is 0. Returns whether all is well, to all threads
  * alike. */
 static int divisors_fit(const fnn_call *call, fnn_team *team) {
-  if (call->op != FNN_OP_floor_divide && call->op != FNN_OP_mod) return 1;
+  if (!checks_divisors(call)) return 1;
   const fnn_array *b = &call->arrays[1];
-  if (fnn_is_real(b->dtype) || fnn_size(&call->arrays[2]) == 0) return 1;
   fnn_range share = fnn_share(fnn_size(b), team);
   int64_t at = fnn_find_zero(b, share.begin, share.end);
   if (at >= 0) fnn_team_fail(team, FNN_ERR_VALUE, at, "integer division by zero", 0, 0);

@@ -24,6 +24,7 @@ static fnn_status move_cost(const fnn_array *index, const fnn_array *y, int64_t 
   int64_t size = elements * fnn_itemsize(y->dtype);
   plan->bytes = 2.0 * (double)size + 8.0 * (double)fnn_size(index);
   plan->tasks = 1 + size / 16384;
+  plan->may_fail = 1;
   return FNN_OK;
 }
 

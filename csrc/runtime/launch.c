@@ -2,6 +2,7 @@
 #include <stdatomic.h>
 
 #include "../ops/op.h"
+#include "dispatch.h"
 
 typedef struct {
   fnn_op_info info;
@@ -38,6 +39,14 @@ static unsigned arrays_of(int op) {
   arrays |= count << 16;
   atomic_store_explicit(&known[op], arrays, memory_order_relaxed);
   return arrays;
+}
+
+fnn_run_fn fnn_op_run(int op) { return rows[op].run; }
+
+int fnn_op_inputs(int op) {
+  int inputs = 0;
+  for (const char *p = rows[op].info.arrays; *p && *p != '-'; p++) inputs += *p == ' ';
+  return inputs;
 }
 
 static fnn_status fail(fnn_failure *why, fnn_status status, const char *message, int64_t seen,
@@ -83,8 +92,8 @@ static double serial_time(const fnn_plan *plan) {
 
 /* Threads for a call: each should have several times as much to do as it takes to bring it in, which is
  * under a microsecond when it is awake. */
-static int threads_for(const fnn_plan *plan, double time) {
-  const double least = 4000; /* ns a thread */
+int fnn_threads_for(const fnn_plan *plan) {
+  const double least = 4000, time = serial_time(plan); /* ns, a thread and in all */
   if (time < 2 * least || plan->tasks < 2) return 1;
   int64_t threads = fnn_threads();
   if ((double)threads > time / least) threads = (int64_t)(time / least);
@@ -111,7 +120,7 @@ fnn_status fnn_launch(const fnn_call *call, fnn_failure *why) {
                   0);
   }
   double time = serial_time(&plan);
-  status = fnn_team_run(threads_for(&plan, time), patience_for(time), member, call, workspace, why);
+  status = fnn_team_run(fnn_threads_for(&plan), patience_for(time), member, call, workspace, why);
   if (workspace) fnn_free(workspace, plan.workspace);
   return status;
 }

@@ -18,20 +18,14 @@
 #include "backend.h"
 #include "wait.h"
 
-struct fnn_team_shared {
+typedef struct {
   fnn_team_fn fn;
   const void *arg;
   char *workspace;
-  int64_t awake;                   /* how long a member spins at the barrier before it sleeps */
-  atomic_int size;                 /* of the team, 0 until the gate is closed */
-  atomic_int unfinished;           /* workers that joined and are not done */
-  _Alignas(64) atomic_int arrived; /* at the barrier */
-  _Alignas(64) fnn_event phase;    /* how often the barrier has opened */
-  _Alignas(64) atomic_flag lock;   /* guards the failure */
-  atomic_int status;
-  int64_t position;
-  fnn_failure failure;
-};
+  atomic_int size;       /* of the team, 0 until the gate is closed */
+  atomic_int unfinished; /* workers that joined and are not done */
+  fnn_meeting meeting;
+} team_job;
 
 /* The gate: a flag, how many workers may pass, how many have. */
 #define GATE_OPEN 0x80000000u
@@ -42,7 +36,7 @@ static atomic_flag team_taken = ATOMIC_FLAG_INIT;
 static _Alignas(64) fnn_event posted;
 static _Alignas(64) atomic_uint gate;
 static _Alignas(64) fnn_event finished;
-static fnn_team_shared *job; /* read by those that joined */
+static team_job *posted_job; /* read by those that joined */
 static int workers;          /* started so far */
 static int absent;           /* not all that the last job wanted came */
 static unsigned jobs;
@@ -83,12 +77,12 @@ static inline fp_mode fp_get(void) { return 0; }
 static inline void fp_set(fp_mode mode) { (void)mode; }
 #endif
 
-static void run_member(fnn_team_shared *shared, int id, int size) {
-  fnn_team team = {.id = id, .size = size, .workspace = shared->workspace, .shared = shared};
+static void run_member(team_job *job, int id, int size) {
+  fnn_team team = {.id = id, .size = size, .workspace = job->workspace, .meeting = &job->meeting};
   fp_mode callers = fp_get();
   fp_set(KERNEL_MODE);
   inside_team++;
-  shared->fn(shared->arg, &team);
+  job->fn(job->arg, &team);
   inside_team--;
   fp_set(callers);
 }
@@ -136,17 +130,17 @@ static void work(void) {
       idle_since = now;
       continue;
     }
-    fnn_team_shared *shared = job;
-    while (!(size = atomic_load(&shared->size))) fnn_relax();
-    run_member(shared, id, size);
-    if (atomic_fetch_sub(&shared->unfinished, 1) == 1) fnn_event_signal(&finished, 1);
+    team_job *job = posted_job;
+    while (!(size = atomic_load(&job->size))) fnn_relax();
+    run_member(job, id, size);
+    if (atomic_fetch_sub(&job->unfinished, 1) == 1) fnn_event_signal(&finished, 1);
     idle_since = fnn_nanoseconds();
   }
 }
 
 /* Open the gate for `wanted` workers and close it when they are in or patience ends. Returns how many. */
-static int assemble(fnn_team_shared *shared, int wanted, int64_t patience) {
-  job = shared;
+static int assemble(team_job *job, int wanted, int64_t patience) {
+  posted_job = job;
   atomic_store(&gate, GATE_OPEN | (unsigned)wanted << 16);
   fnn_event_signal(&posted, wanted);
   if (absent && jobs++ % 32) patience /= 8; /* now and then with full patience */
@@ -165,7 +159,8 @@ static int assemble(fnn_team_shared *shared, int wanted, int64_t patience) {
 
 fnn_status fnn_team_run(int threads, int64_t patience, fnn_team_fn fn, const void *arg,
                         char *workspace, fnn_failure *why) {
-  fnn_team_shared shared = {.fn = fn, .arg = arg, .workspace = workspace, .position = INT64_MAX};
+  team_job job = {.fn = fn, .arg = arg, .workspace = workspace};
+  fnn_meeting_reset(&job.meeting, LONG);
   if (threads > FNN_MOST_THREADS) threads = FNN_MOST_THREADS;
   if (threads > 1 && !inside_team && !fnn_backend_nested() &&
       !atomic_flag_test_and_set(&team_taken)) {
@@ -174,43 +169,55 @@ fnn_status fnn_team_run(int threads, int64_t patience, fnn_team_fn fn, const voi
     if (!cores) cores = fnn_cores();
     unsigned before = fnn_event_now(&finished);
     int wanted = workers < threads - 1 ? workers : threads - 1;
-    int joined = wanted ? assemble(&shared, wanted, patience) : 0;
-    shared.awake = joined < cores ? LONG : 0;
-    atomic_store(&shared.unfinished, joined);
-    atomic_store(&shared.size, joined + 1);
-    run_member(&shared, 0, joined + 1);
+    int joined = wanted ? assemble(&job, wanted, patience) : 0;
+    if (joined >= cores) job.meeting.awake = 0;
+    atomic_store(&job.unfinished, joined);
+    atomic_store(&job.size, joined + 1);
+    run_member(&job, 0, joined + 1);
     if (joined) fnn_event_wait(&finished, before, LONG);
     atomic_flag_clear(&team_taken);
   } else {
-    run_member(&shared, 0, 1);
+    run_member(&job, 0, 1);
   }
-  fnn_status status = (fnn_status)atomic_load(&shared.status);
-  if (status != FNN_OK) *why = shared.failure;
+  return fnn_meeting_status(&job.meeting, why);
+}
+
+/* --- meetings --- */
+
+void fnn_meeting_reset(fnn_meeting *meeting, int64_t awake) {
+  memset(meeting, 0, sizeof *meeting);
+  meeting->awake = awake;
+  meeting->position = INT64_MAX;
+}
+
+fnn_status fnn_meeting_status(const fnn_meeting *meeting, fnn_failure *why) {
+  fnn_status status = (fnn_status)atomic_load(&meeting->status);
+  if (status != FNN_OK) *why = meeting->failure;
   return status;
 }
 
 void fnn_team_barrier(fnn_team *team) {
-  fnn_team_shared *shared = team->shared;
+  fnn_meeting *meeting = team->meeting;
   if (team->size == 1) return;
-  unsigned phase = fnn_event_now(&shared->phase);
-  if (atomic_fetch_add(&shared->arrived, 1) == team->size - 1) {
-    atomic_store(&shared->arrived, 0);
-    fnn_event_signal(&shared->phase, team->size);
+  unsigned phase = fnn_event_now(&meeting->phase);
+  if (atomic_fetch_add(&meeting->arrived, 1) == team->size - 1) {
+    atomic_store(&meeting->arrived, 0);
+    fnn_event_signal(&meeting->phase, team->size);
   } else {
-    fnn_event_wait(&shared->phase, phase, shared->awake);
+    fnn_event_wait(&meeting->phase, phase, meeting->awake);
   }
 }
 
 void fnn_team_fail(fnn_team *team, fnn_status status, int64_t position, const char *message,
                    int64_t seen, int64_t limit) {
-  fnn_team_shared *shared = team->shared;
-  while (atomic_flag_test_and_set(&shared->lock)) fnn_relax();
-  if (position < shared->position || atomic_load(&shared->status) == FNN_OK) {
-    shared->position = position;
-    shared->failure = (fnn_failure){message, seen, limit};
-    atomic_store(&shared->status, status);
+  fnn_meeting *meeting = team->meeting;
+  while (atomic_flag_test_and_set(&meeting->lock)) fnn_relax();
+  if (position < meeting->position || atomic_load(&meeting->status) == FNN_OK) {
+    meeting->position = position;
+    meeting->failure = (fnn_failure){message, seen, limit};
+    atomic_store(&meeting->status, status);
   }
-  atomic_flag_clear(&shared->lock);
+  atomic_flag_clear(&meeting->lock);
 }
 
-int fnn_team_failed(const fnn_team *team) { return atomic_load(&team->shared->status) != FNN_OK; }
+int fnn_team_failed(const fnn_team *team) { return atomic_load(&team->meeting->status) != FNN_OK; }

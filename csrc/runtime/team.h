@@ -7,14 +7,14 @@
 #define FNN_TEAM_H
 
 #include <stdint.h>
-#include "../fastnn.h"
 
-typedef struct fnn_team_shared fnn_team_shared;
+#include "../fastnn.h"
+#include "meeting.h"
 
 typedef struct {
-  int id, size;            /* this thread's number, 0 <= id < size */
-  char *workspace;         /* plan.workspace bytes, shared by all, 64-byte aligned */
-  fnn_team_shared *shared; /* barrier, status */
+  int id, size;         /* this thread's number, 0 <= id < size */
+  char *workspace;      /* plan.workspace bytes, shared by all, 64-byte aligned */
+  fnn_meeting *meeting; /* barrier, failure */
 } fnn_team;
 
 typedef void (*fnn_team_fn)(const void *arg, fnn_team *team);

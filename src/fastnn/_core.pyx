@@ -13,12 +13,15 @@ from cpython.number cimport PyNumber_Index
 from cpython.pycapsule cimport (
     PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsule_New, PyCapsule_SetName,
 )
+from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 import os
+import sys
+import threading
 import types
 
 
@@ -63,6 +66,20 @@ cdef extern from "fastnn.h" nogil:
     const fnn_op_info *fnn_op(int op)
     fnn_status fnn_plan_call(const fnn_call *call, c_plan *plan, fnn_failure *why)
     fnn_status fnn_launch(const fnn_call *call, fnn_failure *why)
+    ctypedef struct fnn_program:
+        pass
+    ctypedef struct fnn_program_step:
+        c_plan plan
+        int threads
+        int meets
+    fnn_status fnn_program_new(const fnn_call *calls, int64_t n, fnn_program **program, int64_t *at,
+                               fnn_failure *why)
+    void fnn_program_free(fnn_program *program)
+    fnn_status fnn_program_run(fnn_program *program, int64_t repeats, double seconds, int64_t *done,
+                               int64_t *at, fnn_failure *why)
+    fnn_program_step fnn_program_step_at(const fnn_program *program, int64_t i)
+    void fnn_program_time(fnn_program *program, int on)
+    const double *fnn_program_seconds(const fnn_program *program)
     int fnn_isa_select(const char *name)
     const char *fnn_isa_name()
     int fnn_isa_compiled(int i, const char **name, int *supported)
@@ -134,8 +151,10 @@ cdef inline bint little_endian() noexcept:
 # --- memory and who keeps it ---
 
 cdef class Owner:
-    """Keeps memory alive. `version` counts the writes made through launch, for all views of the memory."""
+    """Keeps memory alive. `version` counts the writes made through launch, for all views of the memory;
+    `recording` is the number of the recording in which a call last wrote it, or that it is an input of."""
     cdef int64_t version
+    cdef int64_t recording
 
 
 cdef class Pooled(Owner):
@@ -288,6 +307,8 @@ cdef class Array:
 
     def __getbuffer__(self, Py_buffer *view, int flags):
         cdef int i, n = self.a.ndim
+        if recorder is not None:
+            recorder.refuse_reading(self.owner)
         cdef int64_t itemsize = ITEMSIZE[self.a.dtype]
         cdef Py_ssize_t *dims
         if flags & PyBUF_WRITABLE and self.locked:
@@ -332,6 +353,8 @@ cdef class Array:
             raise BufferError("__dlpack__: cannot copy on export; call clone() first")
         if self.locked:
             raise BufferError("__dlpack__: this tensor's memory is read-only; call clone() first")
+        if recorder is not None:
+            recorder.refuse_reading(self.owner)
         return to_capsule(self)
 
 
@@ -695,6 +718,8 @@ def launch(int op, tuple arrays not None, tuple scalars not None=()):
             status = fnn_launch(&call, &why)
     if status != FNN_OK:
         raise_failure(op, status, &why, arrays)
+    if recorder is not None:
+        recorder.note(op, arrays, scalars)
 
 
 def product(type cls not None, a, b):
@@ -769,6 +794,148 @@ def cost(int op, tuple arrays not None, tuple scalars not None=()):
     if status != FNN_OK:
         raise_failure(op, status, &why, arrays)
     return plan.flops, plan.bytes, plan.workspace, plan.tasks
+
+
+# --- recording and replaying ---
+
+class RecordingError(RuntimeError):
+    """A function did what a recording of it cannot repeat."""
+
+
+cdef class Recorder:
+    """Notes the launches that its thread makes within a ``with`` block.
+
+    Reading the values of an input, or of what a call wrote, is an error: a replay would not read them.
+    """
+    cdef readonly list calls
+    cdef int64_t number
+    cdef unsigned long thread
+
+    def __init__(self, inputs=()):
+        global recordings
+        cdef Array x
+        recordings += 1
+        self.number = recordings
+        self.calls = []
+        for x in inputs:
+            x.owner.recording = self.number
+
+    def __enter__(self):
+        global recorder
+        if recorder is not None:
+            raise RecordingError("a recording is under way; a compiled function cannot record another")
+        self.thread = PyThread_get_thread_ident()
+        recorder = self
+        return self
+
+    def __exit__(self, *exc):
+        global recorder
+        recorder = None
+
+    cdef note(self, int op, tuple arrays, tuple scalars):
+        cdef int i
+        if PyThread_get_thread_ident() != self.thread:
+            return
+        for i in range(N_INPUTS[op], N_ARRAYS[op]):
+            if arrays[i] is not None:
+                (<Array>arrays[i]).owner.recording = self.number
+        self.calls.append((op, arrays, scalars))
+
+    cdef refuse_reading(self, Owner owner):
+        if owner.recording == self.number and PyThread_get_thread_ident() == self.thread:
+            raise RecordingError(
+                f"{user_line()}: a value of a tensor was read while the function was recorded; a replay "
+                "computes without Python, so it could not follow. Return the tensor and read it "
+                "outside, or keep this function eager"
+            )
+
+
+cdef Recorder recorder = None
+cdef int64_t recordings = 0
+
+
+def user_line():
+    """Where the innermost frame outside this package is: "file.py:12 in step"."""
+    package = os.path.dirname(__file__)
+    frame = sys._getframe()
+    while frame is not None and frame.f_code.co_filename.startswith(package):
+        frame = frame.f_back
+    if frame is None:
+        return "?"
+    return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+
+
+cdef class Program:
+    """Calls readied to run in C in one go. Keeps their arrays alive.
+
+    Parameters
+    ----------
+    calls : list of (op, arrays, scalars)
+    """
+    cdef fnn_program *program
+    cdef list calls
+    cdef object running
+
+    def __cinit__(self, list calls):
+        cdef fnn_call *c
+        cdef fnn_failure why
+        cdef fnn_status status
+        cdef int64_t elements, at = 0, n = len(calls)
+        why.message = NULL
+        self.calls = list(calls)
+        self.running = threading.Lock()
+        c = <fnn_call *>malloc((n + 1) * sizeof(fnn_call))
+        if c == NULL:
+            raise MemoryError()
+        try:
+            for i in range(n):
+                op, arrays, scalars = calls[i]
+                fill_call(&c[i], op, arrays, scalars, &elements)
+            with nogil:
+                status = fnn_program_new(c, n, &self.program, &at, &why)
+        finally:
+            free(c)
+        if status != FNN_OK:
+            raise_failure(calls[at][0], status, &why, calls[at][1])
+
+    def __dealloc__(self):
+        fnn_program_free(self.program)
+
+    def __len__(self):
+        return len(self.calls)
+
+    def run(self, int64_t repeats=1, double seconds=0):
+        """Run all calls `repeats` times, or fewer if `seconds` have passed. Returns how often."""
+        cdef fnn_failure why
+        cdef fnn_status status
+        cdef int64_t done = 0, at = 0
+        why.message = NULL
+        with self.running:
+            with nogil:
+                status = fnn_program_run(self.program, repeats, seconds, &done, &at, &why)
+        if status != FNN_OK:
+            op, arrays, _ = self.calls[at]
+            raise_failure(op, status, &why, arrays)
+        return done
+
+    def steps(self):
+        """For each call (threads, whether threads meet before it, flops, bytes, workspace bytes)."""
+        cdef fnn_program_step s
+        found = []
+        for i in range(len(self.calls)):
+            s = fnn_program_step_at(self.program, i)
+            found.append((s.threads, bool(s.meets), s.plan.flops, s.plan.bytes, s.plan.workspace))
+        return found
+
+    def time(self, on=True):
+        """Start timing each call anew, or stop."""
+        with self.running:
+            fnn_program_time(self.program, on)
+
+    def seconds(self):
+        """The time of each call since `time` was called, added up."""
+        cdef const double *t = fnn_program_seconds(self.program)
+        return None if t == NULL else [t[i] for i in range(len(self.calls))]
 
 
 # --- runtime ---

@@ -1,0 +1,15 @@
+/* dispatch.h: what launch.c knows of ops, for program.c. */
+#ifndef FNN_DISPATCH_H
+#define FNN_DISPATCH_H
+
+#include "../ops/op.h"
+
+fnn_run_fn fnn_op_run(int op);
+
+/* How many of the op's arrays are inputs; they come first. */
+int fnn_op_inputs(int op);
+
+/* Threads for a call that costs this. */
+int fnn_threads_for(const fnn_plan *plan);
+
+#endif

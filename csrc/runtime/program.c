@@ -1,0 +1,211 @@
+/* program.c: readying and replaying recorded calls. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../ops/op.h"
+#include "dispatch.h"
+#include "wait.h"
+
+/* How long a thread spins at a meeting before it sleeps, in ns. */
+enum { AWAKE = 60000 };
+/* How long the run waits for threads that are asleep, in ns: it is as long as many calls. */
+enum { PATIENCE = 200000 };
+
+typedef struct {
+  fnn_call call;
+  fnn_plan plan;
+  fnn_run_fn run;
+  int threads, meets;
+  char *workspace;
+  fnn_meeting meeting; /* of the threads that run it */
+} step;
+
+struct fnn_program {
+  int64_t n;
+  int threads;       /* the most that a call wants */
+  char *workspace;   /* of calls run by the team, then of those run by thread 0 */
+  int64_t workspace_bytes;
+  double *seconds;
+  /* the run under way */
+  int64_t repeats, done, failed_at;
+  int64_t until;     /* in fnn_nanoseconds, 0 for no limit */
+  int stop[2];       /* by the parity of the repetition */
+  step steps[];
+};
+
+/* --- where calls touch memory --- */
+
+typedef struct {
+  const char *begin, *end;
+  int writes, team; /* team: run by more than one thread */
+} touch;
+
+static touch touch_of(const fnn_array *a, int writes, int team) {
+  int64_t low = 0, high = 0;
+  for (int i = 0; i < a->ndim; i++) {
+    int64_t reach = (a->shape[i] - 1) * a->stride[i];
+    if (a->shape[i] == 0) return (touch){NULL, NULL, writes, team};
+    if (reach < 0) low += reach;
+    else high += reach;
+  }
+  int64_t size = fnn_itemsize(a->dtype);
+  return (touch){(char *)a->data + low * size, (char *)a->data + (high + 1) * size, writes, team};
+}
+
+/* Whether one must be over before the other begins, and does not follow it on the same thread anyway. */
+static int clash(const touch *a, const touch *b) {
+  return (a->writes || b->writes) && (a->team || b->team) && a->begin < b->end && b->begin < a->end;
+}
+
+/* The touches of a call are put behind the n in list. Returns the new number. */
+static int64_t add_touches(const step *s, touch *list, int64_t n) {
+  int inputs = fnn_op_inputs(s->call.op), team = s->threads > 1;
+  for (int i = 0; i < s->call.n_arrays; i++)
+    if (fnn_present(&s->call.arrays[i])) list[n++] = touch_of(&s->call.arrays[i], i >= inputs, team);
+  if (s->workspace) list[n++] = (touch){s->workspace, s->workspace + s->plan.workspace, 1, team};
+  return n;
+}
+
+/* Which calls the threads must meet before: those that clash with what was touched since the last meeting. */
+static int place_meetings(fnn_program *p) {
+  touch *list = malloc(sizeof(touch) * (size_t)(p->n + 1) * (FNN_MAX_ARRAYS + 1));
+  if (!list) return 0;
+  int64_t n = 0;
+  for (int64_t k = 0; k < p->n; k++) {
+    step *s = &p->steps[k];
+    int64_t more = add_touches(s, list, n);
+    for (int64_t i = 0; i < n && !s->meets; i++)
+      for (int64_t j = n; j < more && !s->meets; j++) s->meets = clash(&list[i], &list[j]);
+    if (s->meets) {
+      memmove(list, list + n, sizeof(touch) * (size_t)(more - n));
+      more -= n;
+    }
+    n = more;
+  }
+  free(list);
+  return 1;
+}
+
+/* --- making a program --- */
+
+static int64_t rounded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+/* Two pieces of scratch memory: one for the team's calls, which meet before they use it anew, one for those
+ * of thread 0. */
+static int give_workspace(fnn_program *p) {
+  int64_t team = 0, alone = 0;
+  for (int64_t k = 0; k < p->n; k++) {
+    int64_t bytes = rounded(p->steps[k].plan.workspace);
+    if (p->steps[k].threads > 1) team = bytes > team ? bytes : team;
+    else alone = bytes > alone ? bytes : alone;
+  }
+  p->workspace_bytes = team + alone;
+  if (p->workspace_bytes && !(p->workspace = fnn_alloc(p->workspace_bytes))) return 0;
+  for (int64_t k = 0; k < p->n; k++)
+    if (p->steps[k].plan.workspace) p->steps[k].workspace = p->workspace + (p->steps[k].threads > 1 ? 0 : team);
+  return 1;
+}
+
+fnn_status fnn_program_new(const fnn_call *calls, int64_t n, fnn_program **program, int64_t *at,
+                           fnn_failure *why) {
+  *program = NULL;
+  *at = 0;
+  fnn_program *p = aligned_alloc(64, (size_t)rounded((int64_t)(sizeof *p + (size_t)n * sizeof(step))));
+  if (!p) return fnn_fail(why, FNN_ERR_MEMORY, "no memory for a program");
+  memset(p, 0, sizeof *p + (size_t)n * sizeof(step));
+  p->n = n;
+  p->threads = 1;
+  for (int64_t k = 0; k < n; k++) {
+    step *s = &p->steps[k];
+    s->call = calls[k];
+    fnn_status status = fnn_plan_call(&calls[k], &s->plan, why);
+    if (status != FNN_OK) {
+      *at = k;
+      fnn_program_free(p);
+      return status;
+    }
+    s->run = fnn_op_run(calls[k].op);
+    s->threads = fnn_threads_for(&s->plan);
+    if (s->threads > p->threads) p->threads = s->threads;
+  }
+  if (!give_workspace(p) || !place_meetings(p)) {
+    fnn_program_free(p);
+    return fnn_fail(why, FNN_ERR_MEMORY, "no memory for a program's workspace");
+  }
+  *program = p;
+  return FNN_OK;
+}
+
+void fnn_program_free(fnn_program *p) {
+  if (!p) return;
+  if (p->workspace) fnn_free(p->workspace, p->workspace_bytes);
+  free(p->seconds);
+  free(p);
+}
+
+/* --- running it --- */
+
+/* One call, by those members of the team that take part. */
+static void run_step(const fnn_program *p, int64_t k, const fnn_team *team) {
+  step *s = (step *)&p->steps[k];
+  int size = s->threads < team->size ? s->threads : team->size;
+  if (team->id >= size) return;
+  fnn_team part = {.id = team->id, .size = size, .workspace = s->workspace, .meeting = &s->meeting};
+  int64_t begin = p->seconds && team->id == 0 ? fnn_nanoseconds() : 0;
+  s->run(&s->call, &part);
+  if (p->seconds && team->id == 0) p->seconds[k] += 1e-9 * (double)(fnn_nanoseconds() - begin);
+}
+
+/* All repetitions. What one thread tells the others before a meeting must not change before all have read
+ * it: a failure is told by the step's own meeting, which is used again only in the next repetition, and the
+ * end by one of two flags, which take turns. */
+static void member(const void *arg, fnn_team *team) {
+  fnn_program *p = (fnn_program *)arg;
+  for (int64_t round = 0;; round++) {
+    for (int64_t k = 0; k < p->n; k++) {
+      step *s = &p->steps[k];
+      if (s->meets) fnn_team_barrier(team);
+      run_step(p, k, team);
+      if (!s->plan.may_fail) continue;
+      fnn_team_barrier(team);
+      if (atomic_load(&s->meeting.status) == FNN_OK) continue;
+      if (team->id == 0) p->failed_at = k;
+      return;
+    }
+    if (team->id == 0) {
+      p->done++;
+      p->stop[round & 1] = p->done == p->repeats || (p->until && fnn_nanoseconds() >= p->until);
+    }
+    fnn_team_barrier(team);
+    if (p->stop[round & 1]) return;
+  }
+}
+
+fnn_status fnn_program_run(fnn_program *p, int64_t repeats, double seconds, int64_t *done, int64_t *at,
+                           fnn_failure *why) {
+  *done = *at = 0;
+  if (repeats < 1 || p->n == 0) return FNN_OK;
+  p->repeats = repeats;
+  p->done = 0;
+  p->failed_at = -1;
+  p->until = seconds > 0 ? fnn_nanoseconds() + (int64_t)(seconds * 1e9) : 0;
+  for (int64_t k = 0; k < p->n; k++) fnn_meeting_reset(&p->steps[k].meeting, AWAKE);
+  fnn_team_run(p->threads, PATIENCE, member, p, NULL, why);
+  *done = p->done;
+  if (p->failed_at < 0) return FNN_OK;
+  *at = p->failed_at;
+  return fnn_meeting_status(&p->steps[*at].meeting, why);
+}
+
+int64_t fnn_program_size(const fnn_program *p) { return p->n; }
+
+fnn_program_step fnn_program_step_at(const fnn_program *p, int64_t i) {
+  return (fnn_program_step){p->steps[i].plan, p->steps[i].threads, p->steps[i].meets};
+}
+
+void fnn_program_time(fnn_program *p, int on) {
+  free(p->seconds);
+  p->seconds = on ? calloc((size_t)(p->n ? p->n : 1), sizeof(double)) : NULL;
+}
+
+const double *fnn_program_seconds(const fnn_program *p) { return p->seconds; }
