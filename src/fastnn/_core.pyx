@@ -160,6 +160,7 @@ cdef class Owner:
 cdef class Pooled(Owner):
     cdef void *memory
     cdef int64_t size
+    cdef int64_t born  # the recording in which it was made, 0 for none
 
     def __dealloc__(self):
         if self.memory != NULL:
@@ -427,6 +428,8 @@ def empty(type cls not None, shape, int code):
         raise MemoryError(f"no memory for a tensor of shape {tuple(shape)}, {owner.size} bytes")
     y.a.data = owner.memory
     y.owner = owner
+    if recorder is not None:
+        owner.born = recorder.number
     return y
 
 
@@ -449,6 +452,8 @@ def empty_like(Array x not None):
     y.a.data = owner.memory
     y.owner = owner
     y.shape_ = x.shape_
+    if recorder is not None:
+        owner.born = recorder.number
     return y
 
 
@@ -738,8 +743,8 @@ def product(type cls not None, a, b):
     x = <Array>a
     w = <Array>b
     if x.a.ndim != 2 or w.a.ndim != 2 or x.a.dtype != w.a.dtype or x.a.dtype > FNN_F64 \
-            or x.a.shape[1] != w.a.shape[0]:
-        return None
+            or x.a.shape[1] != w.a.shape[0] or recorder is not None:
+        return None  # a recording notes launches
     y = Array.__new__(cls)
     owner = Pooled.__new__(Pooled)
     y.a.ndim = 2
@@ -863,6 +868,38 @@ def user_line():
     if frame is None:
         return "?"
     return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+
+
+def memory_of(Array x not None):
+    """(owner, offset, size, recording in which it was made): the memory that x is a view of, in bytes.
+
+    Offset and size are 0 for memory that is not ours; the recording is 0 for all memory made outside one.
+    """
+    cdef Pooled p
+    if isinstance(x.owner, Pooled):
+        p = <Pooled>x.owner
+        return (p, <char *>x.a.data - <char *>p.memory, p.size, p.born)
+    return (x.owner, 0, 0, 0)
+
+
+def place(Array base not None, Array like not None, int64_t offset):
+    """A view at `offset` bytes into base's memory (contiguous, uint8) laid out as `like`."""
+    cdef Array y = Array.__new__(Array)
+    cdef int i
+    cdef int64_t low = 0, high = 0, reach, itemsize = ITEMSIZE[like.a.dtype]
+    for i in range(like.a.ndim):
+        if like.a.shape[i] > 1:
+            reach = (like.a.shape[i] - 1) * like.a.stride[i] * itemsize
+            low += reach if reach < 0 else 0
+            high += reach if reach > 0 else 0
+    if offset % itemsize or (count(&like.a) and (
+            offset + low < 0 or offset + high + itemsize > count(&base.a) * ITEMSIZE[base.a.dtype])):
+        raise ValueError(f"place: {like.shape} at byte {offset} does not fit into {base.size} bytes")
+    y.a = like.a
+    y.a.data = <char *>base.a.data + offset
+    y.owner = base.owner
+    y.locked = base.locked
+    return y
 
 
 cdef class Program:
