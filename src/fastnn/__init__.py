@@ -37,11 +37,12 @@ from .tensor import (
 _methods.install()
 
 _MODULES = {
-    "data", "initializers", "io", "losses", "metrics", "models", "nn", "optimizers", "random",
+    "compiler", "data", "initializers", "io", "losses", "metrics", "models", "nn", "optimizers", "random",
     "regularizers", "schedules", "training",
 }  # fmt: skip
 _NAMES = {
     "Trainer": "training", "History": "training", "save": "io", "load": "io",
+    "compile": "compiler", "RecordingError": "compiler",
     "manual_seed": "random", "Generator": "random",
 }  # fmt: skip
 

@@ -882,20 +882,38 @@ def memory_of(Array x not None):
     return (x.owner, 0, 0, 0)
 
 
-def place(Array base not None, Array like not None, int64_t offset):
-    """A view at `offset` bytes into base's memory (contiguous, uint8) laid out as `like`."""
+def whole(Array x not None):
+    """All of the memory of our own that x is a view of, as contiguous uint8."""
     cdef Array y = Array.__new__(Array)
-    cdef int i
-    cdef int64_t low = 0, high = 0, reach, itemsize = ITEMSIZE[like.a.dtype]
-    for i in range(like.a.ndim):
-        if like.a.shape[i] > 1:
-            reach = (like.a.shape[i] - 1) * like.a.stride[i] * itemsize
+    cdef Pooled p = <Pooled?>x.owner
+    y.a.ndim = 1
+    y.a.dtype = FNN_U8
+    y.a.shape[0] = p.size
+    y.a.stride[0] = 1
+    y.a.data = p.memory
+    y.owner = p
+    return y
+
+
+def place(Array base not None, int64_t offset, shape, strides, int code):
+    """A view at `offset` bytes into base's memory, which is contiguous uint8."""
+    cdef Array y = Array.__new__(Array)
+    cdef int i, n = len(shape)
+    cdef int64_t low = 0, high = 0, reach
+    if n > FNN_MAX_DIMS or code < 0 or code > FNN_BOOL:
+        raise ValueError(f"place: {n} axes, dtype code {code}")
+    y.a.ndim = n
+    y.a.dtype = code
+    for i in range(n):
+        y.a.shape[i] = shape[i]
+        y.a.stride[i] = strides[i]
+        if y.a.shape[i] > 1:
+            reach = (y.a.shape[i] - 1) * y.a.stride[i] * ITEMSIZE[code]
             low += reach if reach < 0 else 0
             high += reach if reach > 0 else 0
-    if offset % itemsize or (count(&like.a) and (
-            offset + low < 0 or offset + high + itemsize > count(&base.a) * ITEMSIZE[base.a.dtype])):
-        raise ValueError(f"place: {like.shape} at byte {offset} does not fit into {base.size} bytes")
-    y.a = like.a
+    if offset % ITEMSIZE[code] or (count(&y.a) and (
+            offset + low < 0 or offset + high + ITEMSIZE[code] > count(&base.a))):
+        raise ValueError(f"place: {tuple(shape)} at byte {offset} does not fit into {base.size} bytes")
     y.a.data = <char *>base.a.data + offset
     y.owner = base.owner
     y.locked = base.locked

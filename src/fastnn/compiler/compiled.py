@@ -1,0 +1,169 @@
+"""Compiled functions: recorded once for each kind of arguments, replayed in C after that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import update_wrapper
+from typing import Any
+
+import numpy as np
+
+from .. import _core
+from .._core import launch
+from .._core import ops as op
+from ..autograd import is_grad_enabled
+from ..tensor import Tensor, as_tensor, empty
+from .passes import drop_dead_calls, plan_memory
+from .program import Program
+from .trace import trace
+
+__all__ = ["Compiled", "Recording", "compile"]
+
+
+class Recording:
+    """One recorded execution.
+
+    Attributes
+    ----------
+    inputs : list of Tensor
+        The buffers that arguments are copied into.
+    program : Program
+        The calls, after all passes.
+    """
+
+    def __init__(self, inputs: list[Tensor], program: Program, result: Any) -> None:
+        self.inputs = inputs
+        self.program = program
+        self.result = result
+        self._ready = program.lower()
+
+    def __call__(self, arguments: list[Tensor]) -> Any:
+        for there, value in zip(self.inputs, arguments, strict=True):
+            launch(op.copy, (value, there))
+        self._ready.run()
+        return _fresh(self.result)
+
+    def run_many(self, repeats: int, seconds: float = 0) -> int:
+        """Run the calls again and again on what the inputs hold. Returns how often."""
+        return self._ready.run(repeats, seconds)
+
+    def show(self) -> str:
+        """The calls as text, with threads, cost and places in the arena."""
+        return self.program.show(self._ready.steps())
+
+
+class Compiled:
+    """What `compile` returns."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self._recordings: dict[Any, Recording] = {}
+        self.latest: Recording | None = None
+        update_wrapper(self, function, updated=())
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        values: list[Tensor] = []
+        key = _key((args, kwargs), values)
+        recording = self._recordings.get(key)
+        if recording is None:
+            recording = self._record(args, kwargs, values)
+            self._recordings[key] = self.latest = recording
+            return _fresh(recording.result)
+        self.latest = recording
+        return recording(values)
+
+    def _record(self, args: Any, kwargs: Any, values: list[Tensor]) -> Recording:
+        inputs = [_buffer(v) for v in values]
+        filled_args, filled_kwargs = _replace((args, kwargs), iter(inputs))
+        program, result = trace(lambda: _detached(self._function(*filled_args, **filled_kwargs)), inputs)
+        program = plan_memory(drop_dead_calls(program))
+        return Recording(inputs, program, result)
+
+    def show(self) -> str:
+        """The calls of the latest recording as text."""
+        return "not recorded yet" if self.latest is None else self.latest.show()
+
+
+def compile(function: Callable[..., Any]) -> Compiled:
+    """Record a function of tensors and replay it in C.
+
+    The first call for each new set of argument shapes and dtypes runs the function and notes the ops it
+    launches; later ones copy the arguments and run those ops in one go, without Python. Everything that a
+    function does through tensors is replayed: forward and backward passes, optimizer steps, updates of
+    running statistics. What it does in Python besides (printing, counting) happens only when it is recorded.
+
+    Parameters
+    ----------
+    function : callable
+        Its arguments may be tensors and numpy arrays, in nested tuples, lists and dicts; anything else must
+        be hashable, and another value of it makes another recording. Results are detached from the graph.
+
+    Raises
+    ------
+    RecordingError
+        If the function reads a value of a tensor while it is recorded; the message names the line.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> square_sum = fastnn.compile(lambda x: (x * x).sum())
+    >>> square_sum(fastnn.Tensor([1.0, 2.0])), square_sum(fastnn.Tensor([3.0, 4.0]))
+    (Tensor(5.), Tensor(25.))
+    """
+    if not callable(function):
+        raise TypeError(f"compile: expected a function, got {type(function).__name__}")
+    return Compiled(function)
+
+
+def _key(value: Any, tensors: list[Tensor]) -> Any:
+    """What a recording depends on; the tensors within are added to the list."""
+    if isinstance(value, (Tensor, np.ndarray)):
+        tensor = as_tensor(value)
+        tensors.append(tensor)
+        return (tensor.shape, tensor.code, tensor._requires_grad)
+    if isinstance(value, (tuple, list)):
+        return (type(value), *(_key(v, tensors) for v in value))
+    if isinstance(value, dict):
+        return (dict, *((k, _key(v, tensors)) for k, v in value.items()))
+    return (type(value), value)
+
+
+def _replace(value: Any, tensors: Any) -> Any:
+    if isinstance(value, (Tensor, np.ndarray)):
+        return next(tensors)
+    if isinstance(value, (tuple, list)):
+        return type(value)([_replace(v, tensors) for v in value])
+    if isinstance(value, dict):
+        return {k: _replace(v, tensors) for k, v in value.items()}
+    return value
+
+
+def _buffer(value: Tensor) -> Tensor:
+    made = empty(value.shape, value.dtype)
+    launch(op.copy, (value, made))
+    made._requires_grad = value._requires_grad
+    return made
+
+
+def _detached(value: Any) -> Any:
+    """Without the history, which would keep every intermediate of the recording alive."""
+    if isinstance(value, Tensor):
+        return value if value._node is None else value.detach()
+    if isinstance(value, (tuple, list)):
+        return type(value)([_detached(v) for v in value])
+    if isinstance(value, dict):
+        return {k: _detached(v) for k, v in value.items()}
+    return value
+
+
+def _fresh(value: Any) -> Any:
+    """Copies, which the next run does not overwrite."""
+    if isinstance(value, Tensor):
+        made = _core.empty_like(value)
+        launch(op.copy, (value, made))
+        return made
+    if isinstance(value, (tuple, list)):
+        return type(value)([_fresh(v) for v in value])
+    if isinstance(value, dict):
+        return {k: _fresh(v) for k, v in value.items()}
+    return value

@@ -1,0 +1,138 @@
+"""A recorded function as data: buffers, and the calls on them in order.
+
+Passes take a `Program` and return another. `lower` gives every buffer its memory and hands the calls to the
+executor in C.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .. import _core
+from ..dtypes import BY_CODE
+
+__all__ = ["Buffer", "Call", "Program", "View"]
+
+
+@dataclass(eq=False)
+class Buffer:
+    """A piece of memory. ``array`` is where it is, or None for a temporary whose place is chosen later."""
+
+    size: int  # bytes
+    array: _core.Array | None = None
+    number: int = -1
+
+
+@dataclass(frozen=True)
+class View:
+    """How a call sees a buffer: the byte at which its first element lies, and its layout."""
+
+    buffer: Buffer
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    code: int
+    array: _core.Array | None = None  # the view itself, where the buffer's memory is fixed
+
+    @property
+    def contiguous(self) -> bool:
+        expect = 1
+        for n, s in zip(reversed(self.shape), reversed(self.strides), strict=True):
+            if n != 1 and s != expect:
+                return False
+            expect *= n
+        return True
+
+    def __str__(self) -> str:
+        kind = "%" if self.buffer.array is None else "@"
+        shape = "x".join(map(str, self.shape)) or "1"
+        note = "" if self.contiguous else " strided"
+        return f"{kind}{self.buffer.number}[{shape} {BY_CODE[self.code]}{note}]"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One op on views: inputs, then outputs, None where one is absent."""
+
+    op: int
+    views: tuple[View | None, ...]
+    scalars: tuple[float, ...]
+
+    @property
+    def name(self) -> str:
+        return _core.op_info(self.op)[0]
+
+    def split(self) -> tuple[list[View], list[View]]:
+        """(inputs, outputs), without the absent ones."""
+        n = len(_core.op_info(self.op)[2].split("->")[0].split())
+        return (
+            [v for v in self.views[:n] if v is not None],
+            [v for v in self.views[n:] if v is not None],
+        )
+
+
+@dataclass
+class Program:
+    """Calls in order, and for temporaries the byte of the arena at which each lies once it is planned."""
+
+    calls: list[Call]
+    places: dict[int, int] = field(default_factory=dict)  # by id of the buffer
+    arena: int = 0  # bytes
+
+    def temporaries(self) -> list[Buffer]:
+        """The buffers whose memory is the program's own, in the order of their first use."""
+        seen: dict[int, Buffer] = {}
+        for call in self.calls:
+            for view in call.views:
+                if view is not None and view.buffer.array is None:
+                    seen.setdefault(id(view.buffer), view.buffer)
+        return list(seen.values())
+
+    def lower(self) -> _core.Program:
+        """Give the temporaries their memory and ready the calls to run."""
+        arena = _core.empty(_core.Array, (max(self.arena, 1),), 4)
+        calls: list[_core.Call] = []
+        for call in self.calls:
+            arrays = tuple(None if v is None else self._array(v, arena) for v in call.views)
+            calls.append((call.op, arrays, call.scalars))
+        return _core.Program(calls)
+
+    def _array(self, view: View, arena: _core.Array) -> _core.Array:
+        if view.array is not None:
+            return view.array
+        at = self.places[id(view.buffer)] + view.offset
+        return _core.place(arena, at, view.shape, view.strides, view.code)
+
+    def show(self, steps: Sequence[tuple[int, bool, float, float, int]] | None = None) -> str:
+        """The calls as text, a line each; with what the executor made of them where that is given."""
+        numbers: dict[int, int] = {}
+        for call in self.calls:
+            for view in call.views:
+                if view is not None:
+                    view.buffer.number = numbers.setdefault(id(view.buffer), len(numbers))
+        lines = [f"{len(self.calls)} calls, arena {self.arena:,} bytes; @ is memory of yours, % is in the arena"]
+        for i, call in enumerate(self.calls):
+            inputs, outputs = call.split()
+            line = f"{i:4}  {', '.join(map(str, outputs))} = {call.name}({', '.join(map(str, inputs))})"
+            if steps is not None:
+                threads, meets, flops, size, _ = steps[i]
+                line += f"  {threads} thread{'s' * (threads > 1)}{', after a meeting' * meets}"
+                line += f"  {flops:,.0f} flops {size:,.0f} bytes"
+            for view in outputs:
+                place = self.places.get(id(view.buffer))
+                if place is not None:
+                    line += f"  %{view.buffer.number} at {place:,}"
+            lines.append(line)
+        return "\n".join(lines)
+
+
+def span(view: View) -> tuple[int, int]:
+    """The first byte a view touches and the one behind its last, within its buffer (or in memory)."""
+    if not math.prod(view.shape):
+        return (0, 0)
+    itemsize = BY_CODE[view.code].itemsize
+    reach = [(n - 1) * s * itemsize for n, s in zip(view.shape, view.strides, strict=True)]
+    low = view.offset + sum(r for r in reach if r < 0)
+    return (low, view.offset + sum(r for r in reach if r > 0) + itemsize)
