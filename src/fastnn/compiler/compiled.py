@@ -13,7 +13,7 @@ from .._core import launch
 from .._core import ops as op
 from ..autograd import is_grad_enabled
 from ..tensor import Tensor, as_tensor, empty
-from .passes import drop_dead_calls, plan_memory
+from .passes import drop_dead_calls, fuse_activations, plan_memory
 from .program import Program
 from .trace import trace
 
@@ -76,7 +76,7 @@ class Compiled:
         inputs = [_buffer(v) for v in values]
         filled_args, filled_kwargs = _replace((args, kwargs), iter(inputs))
         program, result = trace(lambda: _detached(self._function(*filled_args, **filled_kwargs)), inputs)
-        program = plan_memory(drop_dead_calls(program))
+        program = plan_memory(fuse_activations(drop_dead_calls(program)))
         return Recording(inputs, program, result)
 
     def show(self) -> str:

@@ -37,6 +37,10 @@ class View:
     array: _core.Array | None = None  # the view itself, where the buffer's memory is fixed
 
     @property
+    def elements(self) -> int:
+        return math.prod(self.shape)
+
+    @property
     def contiguous(self) -> bool:
         expect = 1
         for n, s in zip(reversed(self.shape), reversed(self.strides), strict=True):

@@ -1,0 +1,187 @@
+"""Recorded functions against the same functions run eagerly: the same bits, and errors where a replay could
+not follow."""
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import RecordingError, Tensor, nn, optimizers
+from fastnn.compiler.passes import drop_dead_calls, plan_memory
+from fastnn.compiler.program import span
+from fastnn.compiler.trace import trace
+
+
+def same(a, b):
+    np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def data(*shape, seed=0, dtype=np.float32):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def mlp(*sizes, dropout=0.0):
+    fastnn.manual_seed(0)
+    layers = []
+    for n, m in zip(sizes[:-1], sizes[1:], strict=True):
+        layers += [nn.Linear(n, m), nn.ReLU(), nn.Dropout(dropout)]
+    return nn.Sequential(*layers[:-2])
+
+
+def train_step(model, optimizer):
+    def step(x, y):
+        optimizer.zero_grad()
+        loss = fastnn.losses.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+@pytest.mark.parametrize("batch", [1, 5, 64])
+@pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop", "Lion"])
+def test_training_is_the_same_bits(name, batch):
+    models, losses = [], []
+    for compiled in (False, True):
+        model = mlp(7, 33, 4, dropout=0.3)
+        optimizer = getattr(optimizers, name)(model.parameters(), lr=0.01)
+        step = train_step(model, optimizer)
+        if compiled:
+            step = fastnn.compile(step)
+        fastnn.manual_seed(1)
+        run = []
+        for i in range(10):
+            x, y = data(batch, 7, seed=i), np.random.default_rng(i).integers(0, 4, batch)
+            if i == 5:
+                optimizer.lr = 0.003
+            run.append(step(Tensor(x), Tensor(y)).item())
+        models.append(model)
+        losses.append(run)
+    assert losses[0] == losses[1]
+    for a, b in zip(*(m.state_dict().values() for m in models), strict=True):
+        same(a, b)
+
+
+def test_each_shape_and_dtype_is_a_recording_of_its_own():
+    calls = []
+
+    def double(x):
+        calls.append(x.shape)
+        return x * 2
+
+    compiled = fastnn.compile(double)
+    for shape in [(3,), (4,), (3,), (3, 1), (4,)]:
+        x = data(*shape)
+        same(compiled(x), Tensor(x * 2))
+    same(compiled(np.ones(3)), Tensor(np.full(3, 2.0)))
+    assert calls == [(3,), (4,), (3, 1), (3,)]
+
+
+def test_results_are_not_overwritten():
+    compiled = fastnn.compile(lambda x: {"y": x + 1, "both": (x, [x * 2])})
+    first = compiled(np.float32([1]))
+    second = compiled(np.float32([5]))
+    assert first["y"].item() == 2 and second["y"].item() == 6
+    assert first["both"][1][0].item() == 2 and second["both"][0].item() == 5
+
+
+def test_reading_a_value_names_the_line():
+    def step(x):
+        y = x * 2
+        if y.sum() > 0:  # this line
+            return y
+        return x
+
+    with pytest.raises(RecordingError, match=r"test_compile.py:\d+ in step.*read"):
+        fastnn.compile(step)(np.ones(3, np.float32))
+    with pytest.raises(RecordingError, match="test_compile.py"):
+        fastnn.compile(lambda x: Tensor(x.numpy() * 2))(np.ones(3, np.float32))
+    assert step(Tensor(np.ones(3, np.float32))).shape == (3,)  # and recording is over
+
+
+def test_compiled_within_compiled():
+    inner = fastnn.compile(lambda x: x * 2)
+    with pytest.raises(RecordingError, match="cannot record another"):
+        fastnn.compile(lambda x: inner(x) + 1)(np.ones(3, np.float32))
+
+
+def test_errors_in_the_data_stop_a_replay():
+    model = mlp(3, 2)
+    optimizer = optimizers.SGD(model.parameters(), lr=0.1)
+    step = fastnn.compile(train_step(model, optimizer))
+    x, y = data(4, 3), np.array([0, 1, 1, 0])
+    step(x, y)
+    before = {k: v.numpy().copy() for k, v in model.state_dict().items()}
+    with pytest.raises(ValueError, match="label 2 is not one of 2 classes"):
+        step(x, np.array([0, 1, 2, 0]))
+    for k, v in model.state_dict().items():
+        np.testing.assert_array_equal(v.numpy(), before[k])
+    assert np.isfinite(step(x, y).item())
+
+
+def test_run_many_repeats_the_step():
+    results = []
+    for many in (False, True):
+        model = mlp(3, 8, 2)
+        step = fastnn.compile(train_step(model, optimizers.Adam(model.parameters())))
+        x, y = data(4, 3), np.array([0, 1, 1, 0])
+        step(x, y)
+        if many:
+            assert step.latest.run_many(9) == 9
+        else:
+            for _ in range(9):
+                step(x, y)
+        results.append(model.state_dict())
+    for a, b in zip(*(r.values() for r in results), strict=True):
+        same(a, b)
+
+
+def test_dead_calls_go_and_memory_is_shared():
+    x = Tensor(data(1000))
+
+    def chain():
+        fastnn.exp(x)  # nobody reads it
+        y = x
+        for _ in range(10):
+            y = y * 1.5
+        return y
+
+    program, result = trace(chain, [x])
+    assert len(program.calls) == 11
+    program = drop_dead_calls(program)
+    assert len(program.calls) == 10
+    planned = plan_memory(program)
+    assert planned.arena == 2 * 4032  # one to read, one to write
+    want = result.numpy().copy()
+    result.fill_(0)
+    planned.lower().run()
+    np.testing.assert_array_equal(result.numpy(), want)
+
+
+def test_no_two_live_temporaries_overlap():
+    model = mlp(5, 9, 17, 3)
+    x, y = Tensor(data(6, 5)), Tensor(np.arange(6) % 3)
+    step = train_step(model, optimizers.SGD(model.parameters(), lr=0.1))
+    program = plan_memory(drop_dead_calls(trace(lambda: step(x, y).detach(), [x, y])[0]))
+    uses = {}
+    for i, call in enumerate(program.calls):
+        for view in call.views:
+            if view is not None and view.buffer.array is None:
+                low, high = span(view)
+                assert 0 <= low and high <= view.buffer.size
+                begin, end = uses.get(id(view.buffer), (i, i))
+                uses[id(view.buffer)] = (min(begin, i), max(end, i))
+    temporaries = program.temporaries()
+    assert len(temporaries) > 5
+    for k, a in enumerate(temporaries):
+        for b in temporaries[:k]:
+            (a1, a2), (b1, b2) = uses[id(a)], uses[id(b)]
+            p, q = program.places[id(a)], program.places[id(b)]
+            assert a2 < b1 or b2 < a1 or p + a.size <= q or q + b.size <= p
+
+
+def test_show_reads_like_a_listing():
+    compiled = fastnn.compile(lambda x: fastnn.relu(x @ x.T))
+    compiled(data(4, 3))
+    text = compiled.show()
+    assert "matmul(" in text and "relu(" in text and "thread" in text and "arena" in text
