@@ -1,0 +1,321 @@
+# Array: a strided view of memory; and the ways to make one.
+
+cdef class Array:
+    """A strided view of memory. The base of `fastnn.Tensor`, which gives it its functions.
+
+    The fields behind automatic differentiation are here because every new array needs them empty, and a C
+    field costs nothing to create.
+    """
+    cdef fnn_array a
+    cdef Owner owner
+    cdef bint locked
+    cdef tuple shape_
+    cdef object __weakref__
+    cdef public bint _requires_grad
+    cdef public object grad
+    cdef public object _node
+    cdef public object _grad_view
+    cdef public object name
+
+    @property
+    def shape(self):
+        """The length of each axis."""
+        cdef int i
+        if self.shape_ is None:
+            self.shape_ = tuple([self.a.shape[i] for i in range(self.a.ndim)])
+        return self.shape_
+
+    @property
+    def strides(self):
+        """Elements from one entry to the next along each axis."""
+        cdef int i
+        return tuple([self.a.stride[i] for i in range(self.a.ndim)])
+
+    @property
+    def ndim(self):
+        """The number of axes."""
+        return self.a.ndim
+
+    @property
+    def size(self):
+        """The number of elements."""
+        return count(&self.a)
+
+    @property
+    def code(self):
+        """The dtype's number in fastnn.h."""
+        return self.a.dtype
+
+    @property
+    def itemsize(self):
+        """Bytes of one element."""
+        return ITEMSIZE[self.a.dtype]
+
+    @property
+    def nbytes(self):
+        """Bytes of all elements."""
+        return ITEMSIZE[self.a.dtype] * count(&self.a)
+
+    @property
+    def readonly(self):
+        """Whether the memory may not be written, as of a read-only numpy array."""
+        return self.locked
+
+    @property
+    def _pointer(self):
+        return <uintptr_t>self.a.data
+
+    @property
+    def _version(self):
+        return self.owner.version
+
+    def _wrote(self):
+        """Count a write that did not go through launch."""
+        self.owner.version += 1
+
+    def is_contiguous(self):
+        """Whether the elements lie one after another in row-major order."""
+        return contiguous(&self.a)
+
+    def _shares_memory_with(self, Array other not None):
+        """Whether both are views of one piece of memory."""
+        return self.owner is other.owner
+
+    def _rebind(self, Array other not None):
+        """Become a view of other's memory, which must have this array's shape."""
+        if self.shape != other.shape:
+            raise ValueError(f"_rebind: shapes {self.shape} and {other.shape} differ")
+        self.a = other.a
+        self.owner = other.owner
+        self.locked = other.locked
+
+    def __len__(self):
+        if self.a.ndim == 0:
+            raise TypeError("len() of a tensor without axes; it holds one value, item() gives it")
+        return self.a.shape[0]
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        cdef int i, n = self.a.ndim
+        if recorder is not None:
+            recorder.refuse_reading(self.owner)
+        cdef int64_t itemsize = ITEMSIZE[self.a.dtype]
+        cdef Py_ssize_t *dims
+        if flags & PyBUF_WRITABLE and self.locked:
+            raise BufferError("this tensor's memory is read-only")
+        if not contiguous(&self.a):
+            if not (flags & PyBUF_STRIDES) == PyBUF_STRIDES:
+                raise BufferError("this tensor's memory is not contiguous")
+            if flags & (PyBUF_C_CONTIGUOUS & ~PyBUF_STRIDES):
+                raise BufferError("this tensor's memory is not C-contiguous")
+        dims = <Py_ssize_t *>malloc((2 * n + 1) * sizeof(Py_ssize_t))
+        if dims == NULL:
+            raise MemoryError()
+        for i in range(n):
+            dims[i] = self.a.shape[i]
+            dims[n + i] = self.a.stride[i] * itemsize
+        view.buf = self.a.data
+        view.obj = self
+        view.len = count(&self.a) * itemsize
+        view.itemsize = itemsize
+        view.readonly = self.locked
+        view.ndim = n
+        view.format = <char *>FORMAT[self.a.dtype] if flags & PyBUF_FORMAT else NULL
+        view.shape = dims if flags & PyBUF_ND else NULL
+        view.strides = dims + n if (flags & PyBUF_STRIDES) == PyBUF_STRIDES else NULL
+        view.suboffsets = NULL
+        view.internal = dims
+
+    def __releasebuffer__(self, Py_buffer *view):
+        free(view.internal)
+
+    def __dlpack_device__(self):
+        """The device in DLPack's numbers: the CPU."""
+        return (1, 0)
+
+    def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
+        """A DLPack capsule that shares this memory."""
+        if stream is not None:
+            raise BufferError("__dlpack__: a CPU tensor has no stream, pass stream=None")
+        if dl_device is not None and tuple(dl_device) != (1, 0):
+            raise BufferError(f"__dlpack__: only the CPU (1, 0) is here, asked for {dl_device}")
+        if copy:
+            raise BufferError("__dlpack__: cannot copy on export; call clone() first")
+        if self.locked:
+            raise BufferError("__dlpack__: this tensor's memory is read-only; call clone() first")
+        if recorder is not None:
+            recorder.refuse_reading(self.owner)
+        return to_capsule(self)
+
+
+cdef inline int64_t count(const fnn_array *a) noexcept nogil:
+    cdef int64_t n = 1
+    cdef int i
+    for i in range(a.ndim):
+        n *= a.shape[i]
+    return n
+
+
+cdef inline bint contiguous(const fnn_array *a) noexcept nogil:
+    cdef int64_t expect = 1
+    cdef int i
+    for i in range(a.ndim):
+        if a.shape[i] == 0:
+            return True
+    for i in range(a.ndim - 1, -1, -1):
+        if a.shape[i] != 1 and a.stride[i] != expect:
+            return False
+        expect *= a.shape[i]
+    return True
+
+
+cdef int set_shape(fnn_array *a, shape, int code) except -1:
+    """Fill in a contiguous layout; returns 0. The byte count is checked against overflow."""
+    cdef int i, n = len(shape)
+    cdef int64_t size, total = ITEMSIZE[code]
+    if n > FNN_MAX_DIMS:
+        raise ValueError(f"a tensor has at most {FNN_MAX_DIMS} axes, got {n}: {tuple(shape)}")
+    a.ndim = n
+    a.dtype = code
+    for i in range(n - 1, -1, -1):
+        size = PyNumber_Index(shape[i])  # a length of 1.5 is an error, not 1
+        if size < 0:
+            raise ValueError(f"a tensor's axes cannot be negative: {tuple(shape)}")
+        a.shape[i] = size
+        a.stride[i] = total // ITEMSIZE[code]
+        if size > 1:
+            if total > (<int64_t>1 << 62) // size:
+                raise MemoryError(f"a tensor of shape {tuple(shape)} is larger than memory can be")
+            total *= size
+    return 0
+
+
+cdef int check_count(const fnn_array *a) except -1:
+    """Strides of 0 make a view of any length out of one element; its bytes must be countable."""
+    cdef int i
+    cdef int64_t elements = 1
+    for i in range(a.ndim):
+        if a.shape[i] < 0 or (a.shape[i] > 1 and elements > (<int64_t>1 << 58) // a.shape[i]):
+            raise MemoryError(
+                f"a tensor of shape {tuple([a.shape[k] for k in range(a.ndim)])} is larger than memory can be"
+            )
+        if a.shape[i] > 1:
+            elements *= a.shape[i]
+    return 0
+
+
+def empty(type cls not None, shape, int code):
+    """A new array of class cls with values not set."""
+    cdef Array y = Array.__new__(cls)
+    cdef Pooled owner = Pooled.__new__(Pooled)
+    if code < 0 or code > FNN_BOOL:
+        raise ValueError(f"no dtype has code {code}")
+    set_shape(&y.a, shape, code)
+    owner.size = count(&y.a) * ITEMSIZE[code]
+    owner.memory = fnn_alloc(owner.size)
+    if owner.memory == NULL:
+        raise MemoryError(f"no memory for a tensor of shape {tuple(shape)}, {owner.size} bytes")
+    y.a.data = owner.memory
+    y.owner = owner
+    if recorder is not None:
+        owner.born = recorder.number
+    return y
+
+
+def empty_like(Array x not None):
+    """A new contiguous array with x's class, shape and dtype, its values not set."""
+    cdef Array y = Array.__new__(type(x))
+    cdef Pooled owner = Pooled.__new__(Pooled)
+    cdef int i
+    cdef int64_t stride = 1
+    y.a.ndim = x.a.ndim
+    y.a.dtype = x.a.dtype
+    for i in range(x.a.ndim - 1, -1, -1):
+        y.a.shape[i] = x.a.shape[i]
+        y.a.stride[i] = stride
+        stride *= x.a.shape[i] if x.a.shape[i] > 1 else 1
+    owner.size = count(&y.a) * ITEMSIZE[x.a.dtype]
+    owner.memory = fnn_alloc(owner.size)
+    if owner.memory == NULL:
+        raise MemoryError(f"no memory for a tensor of shape {x.shape}, {owner.size} bytes")
+    y.a.data = owner.memory
+    y.owner = owner
+    y.shape_ = x.shape_
+    if recorder is not None:
+        owner.born = recorder.number
+    return y
+
+
+def view(type cls not None, Array x not None, shape, strides, int64_t offset=0):
+    """A view of x's memory: shape, strides in elements, offset in elements from x's first.
+
+    The view must lie within the span of memory that x itself covers; that is checked.
+    """
+    cdef Array y = Array.__new__(cls)
+    cdef int i, n = len(shape)
+    cdef int64_t low = 0, high = 0, x_low = 0, x_high = 0, reach, itemsize = ITEMSIZE[x.a.dtype]
+    cdef bint vacant = False
+    if n > FNN_MAX_DIMS:
+        raise ValueError(f"a tensor has at most {FNN_MAX_DIMS} axes, got {n}: {tuple(shape)}")
+    if len(strides) != n:
+        raise ValueError(f"view: {n} axes but {len(strides)} strides")
+    y.a.ndim = n
+    y.a.dtype = x.a.dtype
+    for i in range(n):
+        y.a.shape[i] = shape[i]
+        y.a.stride[i] = strides[i]
+        if y.a.shape[i] < 0:
+            raise ValueError(f"a tensor's axes cannot be negative: {tuple(shape)}")
+        if y.a.shape[i] == 0:
+            vacant = True
+        elif y.a.shape[i] > 1:
+            reach = (y.a.shape[i] - 1) * y.a.stride[i]
+            if reach < 0:
+                low += reach
+            else:
+                high += reach
+    for i in range(x.a.ndim):
+        if x.a.shape[i] > 1:
+            reach = (x.a.shape[i] - 1) * x.a.stride[i]
+            if reach < 0:
+                x_low += reach
+            else:
+                x_high += reach
+    if vacant:
+        offset = 0
+    elif count(&x.a) == 0 or offset + low < x_low or offset + high > x_high:
+        raise ValueError(
+            f"view: shape {tuple(shape)}, strides {tuple(strides)}, offset {offset} reach outside "
+            f"the memory of a tensor of shape {x.shape}, strides {x.strides}"
+        )
+    check_count(&y.a)
+    y.a.data = <char *>x.a.data + offset * itemsize
+    y.owner = x.owner
+    y.locked = x.locked
+    return y
+
+
+def from_buffer(type cls not None, obj):
+    """An array over obj's buffer without a copy, or None where that cannot be (format, byte order,
+    alignment, strides that are no multiple of an element, too many axes)."""
+    cdef Array y = Array.__new__(cls)
+    cdef Exported owner = Exported.__new__(Exported)
+    cdef int i, code
+    cdef Py_buffer *b = &owner.view
+    if PyObject_GetBuffer(obj, b, PyBUF_STRIDED_RO | PyBUF_FORMAT) < 0:
+        raise BufferError("the object has no strided buffer")
+    owner.held = True
+    code = code_of_format(b.format, b.itemsize)
+    if code < 0 or b.ndim > FNN_MAX_DIMS or <uintptr_t>b.buf % <uintptr_t>b.itemsize:
+        return None
+    y.a.dtype = code
+    y.a.ndim = b.ndim
+    for i in range(b.ndim):
+        if b.strides[i] % b.itemsize:
+            return None
+        y.a.shape[i] = b.shape[i]
+        y.a.stride[i] = b.strides[i] // b.itemsize
+    check_count(&y.a)
+    y.a.data = b.buf
+    y.locked = b.readonly
+    y.owner = owner
+    return y

@@ -1,0 +1,190 @@
+# Recording the calls of a function, and replaying them.
+
+class RecordingError(RuntimeError):
+    """A function did what a recording of it cannot repeat."""
+
+
+cdef class Recorder:
+    """Notes the launches that its thread makes within a ``with`` block.
+
+    Reading the values of an input, or of what a call wrote, is an error: a replay would not read them.
+    """
+    cdef readonly list calls
+    cdef int64_t number
+    cdef unsigned long thread
+
+    def __init__(self, inputs=()):
+        global recordings
+        cdef Array x
+        recordings += 1
+        self.number = recordings
+        self.calls = []
+        for x in inputs:
+            x.owner.recording = self.number
+
+    def __enter__(self):
+        global recorder
+        if recorder is not None:
+            raise RecordingError("a recording is under way; a compiled function cannot record another")
+        self.thread = PyThread_get_thread_ident()
+        recorder = self
+        return self
+
+    def __exit__(self, *exc):
+        global recorder
+        recorder = None
+
+    cdef note(self, int op, tuple arrays, tuple scalars):
+        cdef int i
+        if PyThread_get_thread_ident() != self.thread:
+            return
+        for i in range(N_INPUTS[op], N_ARRAYS[op]):
+            if arrays[i] is not None:
+                (<Array>arrays[i]).owner.recording = self.number
+        self.calls.append((op, arrays, scalars))
+
+    cdef refuse_reading(self, Owner owner):
+        if owner.recording == self.number and PyThread_get_thread_ident() == self.thread:
+            raise RecordingError(
+                f"{user_line()}: a value of a tensor was read while the function was recorded; a replay "
+                "computes without Python, so it could not follow. Return the tensor and read it "
+                "outside, or keep this function eager"
+            )
+
+
+cdef Recorder recorder = None
+cdef int64_t recordings = 0
+
+
+def user_line():
+    """Where the innermost frame outside this package is: "file.py:12 in step"."""
+    package = os.path.dirname(__file__)
+    frame = sys._getframe()
+    while frame is not None and frame.f_code.co_filename.startswith(package):
+        frame = frame.f_back
+    if frame is None:
+        return "?"
+    return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+
+
+def memory_of(Array x not None):
+    """(owner, offset, size, recording in which it was made): the memory that x is a view of, in bytes.
+
+    Offset and size are 0 for memory that is not ours; the recording is 0 for all memory made outside one.
+    """
+    cdef Pooled p
+    if isinstance(x.owner, Pooled):
+        p = <Pooled>x.owner
+        return (p, <char *>x.a.data - <char *>p.memory, p.size, p.born)
+    return (x.owner, 0, 0, 0)
+
+
+def whole(Array x not None):
+    """All of the memory of our own that x is a view of, as contiguous uint8."""
+    cdef Array y = Array.__new__(Array)
+    cdef Pooled p = <Pooled?>x.owner
+    y.a.ndim = 1
+    y.a.dtype = FNN_U8
+    y.a.shape[0] = p.size
+    y.a.stride[0] = 1
+    y.a.data = p.memory
+    y.owner = p
+    return y
+
+
+def place(Array base not None, int64_t offset, shape, strides, int code):
+    """A view at `offset` bytes into base's memory, which is contiguous uint8."""
+    cdef Array y = Array.__new__(Array)
+    cdef int i, n = len(shape)
+    cdef int64_t low = 0, high = 0, reach
+    if n > FNN_MAX_DIMS or code < 0 or code > FNN_BOOL:
+        raise ValueError(f"place: {n} axes, dtype code {code}")
+    y.a.ndim = n
+    y.a.dtype = code
+    for i in range(n):
+        y.a.shape[i] = shape[i]
+        y.a.stride[i] = strides[i]
+        if y.a.shape[i] > 1:
+            reach = (y.a.shape[i] - 1) * y.a.stride[i] * ITEMSIZE[code]
+            low += reach if reach < 0 else 0
+            high += reach if reach > 0 else 0
+    if offset % ITEMSIZE[code] or (count(&y.a) and (
+            offset + low < 0 or offset + high + ITEMSIZE[code] > count(&base.a))):
+        raise ValueError(f"place: {tuple(shape)} at byte {offset} does not fit into {base.size} bytes")
+    y.a.data = <char *>base.a.data + offset
+    y.owner = base.owner
+    y.locked = base.locked
+    return y
+
+
+cdef class Program:
+    """Calls readied to run in C in one go. Keeps their arrays alive.
+
+    Parameters
+    ----------
+    calls : list of (op, arrays, scalars)
+    """
+    cdef fnn_program *program
+    cdef list calls
+    cdef object running
+
+    def __cinit__(self, list calls):
+        cdef fnn_call *c
+        cdef fnn_failure why
+        cdef fnn_status status
+        cdef int64_t elements, at = 0, n = len(calls)
+        why.message = NULL
+        self.calls = list(calls)
+        self.running = threading.Lock()
+        c = <fnn_call *>malloc((n + 1) * sizeof(fnn_call))
+        if c == NULL:
+            raise MemoryError()
+        try:
+            for i in range(n):
+                op, arrays, scalars = calls[i]
+                fill_call(&c[i], op, arrays, scalars, &elements)
+            with nogil:
+                status = fnn_program_new(c, n, &self.program, &at, &why)
+        finally:
+            free(c)
+        if status != FNN_OK:
+            raise_failure(calls[at][0], status, &why, calls[at][1])
+
+    def __dealloc__(self):
+        fnn_program_free(self.program)
+
+    def __len__(self):
+        return len(self.calls)
+
+    def run(self, int64_t repeats=1, double seconds=0):
+        """Run all calls `repeats` times, or fewer if `seconds` have passed. Returns how often."""
+        cdef fnn_failure why
+        cdef fnn_status status
+        cdef int64_t done = 0, at = 0
+        why.message = NULL
+        with self.running:
+            with nogil:
+                status = fnn_program_run(self.program, repeats, seconds, &done, &at, &why)
+        if status != FNN_OK:
+            op, arrays, _ = self.calls[at]
+            raise_failure(op, status, &why, arrays)
+        return done
+
+    def steps(self):
+        """For each call (threads, whether threads meet before it, flops, bytes, workspace bytes)."""
+        cdef fnn_program_step s
+        found = []
+        for i in range(len(self.calls)):
+            s = fnn_program_step_at(self.program, i)
+            found.append((s.threads, bool(s.meets), s.plan.flops, s.plan.bytes, s.plan.workspace))
+        return found
+
+    def time(self, on=True):
+        """Start timing each call anew, or stop."""
+        with self.running:
+            fnn_program_time(self.program, on)
+
+    def seconds(self):
+        """The time of each call since `time` was called, added up."""
+        cdef const double *t = fnn_program_seconds(self.program)
+        return None if t == NULL else [t[i] for i in range(len(self.calls))]
