@@ -53,7 +53,7 @@ def test_training_is_the_same_bits(name, batch):
         for i in range(10):
             x, y = data(batch, 7, seed=i), np.random.default_rng(i).integers(0, 4, batch)
             if i == 5:
-                optimizer.lr = 0.003
+                optimizer.param_groups[0]["lr"] = 0.003
             run.append(step(Tensor(x), Tensor(y)).item())
         models.append(model)
         losses.append(run)

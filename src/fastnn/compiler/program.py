@@ -68,6 +68,12 @@ class Call:
     def name(self) -> str:
         return _core.op_info(self.op)[0]
 
+    def spelled(self, inputs: list[View]) -> str:
+        """The call as an expression."""
+        text = f"{self.name}({', '.join(map(str, inputs))})"
+        ending = int(self.scalars[1]) if self.op == _core.ops.matmul else 0
+        return f"{_core.op_info(ending)[0]}({text})" if ending else text
+
     def split(self) -> tuple[list[View], list[View]]:
         """(inputs, outputs), without the absent ones."""
         n = len(_core.op_info(self.op)[2].split("->")[0].split())
@@ -119,7 +125,7 @@ class Program:
         lines = [f"{len(self.calls)} calls, arena {self.arena:,} bytes; @ is memory of yours, % is in the arena"]
         for i, call in enumerate(self.calls):
             inputs, outputs = call.split()
-            line = f"{i:4}  {', '.join(map(str, outputs))} = {call.name}({', '.join(map(str, inputs))})"
+            line = f"{i:4}  {', '.join(map(str, outputs))} = {call.spelled(inputs)}"
             if steps is not None:
                 threads, meets, flops, size, _ = steps[i]
                 line += f"  {threads} thread{'s' * (threads > 1)}{', after a meeting' * meets}"
