@@ -14,7 +14,7 @@ PYTHON ?= python3
 PIP    := python -m pip install --quiet --disable-pip-version-check
 VENV   := .venv
 SOURCES := setup.py pyproject.toml $(shell find csrc src -name '*.[ch]' -o -name '*.inc' -o -name '*.def' \
-             -o -name '*.py' -o -name '*.pyx' -o -name '*.pyi' -o -name '*.npz' | grep -v _core.c)
+             -o -name '*.py' -o -name '*.pyx' -o -name '*.pxi' -o -name '*.pyi' -o -name '*.npz' | grep -v _core.c)
 TESTS ?= tests
 # Sources first on the compiler's way, not the last build: files that are gone must not be installed.
 INSTALL = rm -rf build/lib* build/bdist*; . $(1)/bin/activate && $(PIP)

@@ -1,6 +1,8 @@
 """Recorded functions against the same functions run eagerly: the same bits, and errors where a replay could
 not follow."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -22,7 +24,7 @@ def data(*shape, seed=0, dtype=np.float32):
 def mlp(*sizes, dropout=0.0):
     fastnn.manual_seed(0)
     layers = []
-    for n, m in zip(sizes[:-1], sizes[1:], strict=True):
+    for n, m in itertools.pairwise(sizes):
         layers += [nn.Linear(n, m), nn.ReLU(), nn.Dropout(dropout)]
     return nn.Sequential(*layers[:-2])
 
@@ -168,7 +170,7 @@ def test_no_two_live_temporaries_overlap():
         for view in call.views:
             if view is not None and view.buffer.array is None:
                 low, high = span(view)
-                assert 0 <= low and high <= view.buffer.size
+                assert low >= 0 and high <= view.buffer.size
                 begin, end = uses.get(id(view.buffer), (i, i))
                 uses[id(view.buffer)] = (min(begin, i), max(end, i))
     temporaries = program.temporaries()

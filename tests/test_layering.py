@@ -20,7 +20,7 @@ FLOORS = (
     {"flat", "random"},
     {"initializers"},
     {"nn", "losses", "optimizers", "schedules", "regularizers", "metrics"},
-    {"models", "data", "io"},
+    {"models", "data", "io", "compiler"},
     {"training"},
     {"demo", "info"},
     {"__init__", "__main__"},

@@ -29,7 +29,7 @@ class DType:
         if isinstance(other, str):
             return other == self.name
         try:
-            return self.numpy == np.dtype(other)  # type: ignore[call-overload, no-any-return]
+            return self.numpy == np.dtype(other)  # type: ignore[call-overload]
         except TypeError:
             return False
 

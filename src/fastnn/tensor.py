@@ -216,7 +216,7 @@ class Tensor(_core.Array):
             raise ValueError(
                 f"item: the tensor has {self.size} elements (shape {self.shape}), not one"
             )
-        return self.numpy().item()  # type: ignore[no-any-return]
+        return self.numpy().item()
 
     def tolist(self) -> Any:
         """The values as nested lists."""
@@ -243,7 +243,7 @@ class Tensor(_core.Array):
     def __iter__(self) -> Any:
         if self.ndim == 0:
             raise TypeError("a tensor without axes cannot be iterated over; item() gives its value")
-        return (self[i] for i in range(self.shape[0]))  # type: ignore[index]
+        return (self[i] for i in range(self.shape[0]))
 
     def __repr__(self) -> str:
         return _represent(self)
@@ -319,8 +319,7 @@ class Tensor(_core.Array):
 
 
 def _restore(cls: type[Tensor], array: np.ndarray, requires_grad: bool) -> Tensor:
-    made = _core.from_buffer(cls, array)
-    assert made is not None  # a fresh array of one of our dtypes
+    made = _from_numpy(cls, array)
     made._requires_grad = requires_grad
     return made
 
@@ -363,25 +362,13 @@ def _from_numpy(cls: type[Tensor], array: np.ndarray, dtype: DType | None = None
         if not dtype.is_float and array.size and array.dtype.kind != "b":
             _check_whole(array, dtype)
         array = array.astype(dtype.numpy)
-    made = _core.from_buffer(cls, array) if array.ndim <= 8 else None
-    if made is None:
-        if array.ndim > 8:
-            raise ValueError(f"a tensor has at most 8 axes, got {array.ndim}: {array.shape}")
-        made = _core.from_buffer(cls, np.ascontiguousarray(array).copy().reshape(array.shape))
-    assert made is not None  # aligned and contiguous now
+    if array.ndim > 8:
+        raise ValueError(f"a tensor has at most 8 axes, got {array.ndim}: {array.shape}")
+    made = _core.from_buffer(cls, array)
+    if made is None:  # misaligned, or strides that are no multiple of an element
+        made = _core.from_buffer(cls, np.array(array, order="C"))
+    assert made is not None
     return made
-
-
-def _check_whole(array: np.ndarray, dtype: DType) -> None:
-    """Refuse values that an integer type lacks, which numpy would wrap around."""
-    least, most = array.min(), array.max()
-    if not (np.isfinite(least) and np.isfinite(most)):
-        raise ValueError(f"Tensor: NaN or infinity cannot become {dtype}")
-    if dtype is not bool_:
-        limits = np.iinfo(dtype.numpy)
-        if int(least) < limits.min or int(most) > limits.max:
-            wrong = int(least) if int(least) < limits.min else int(most)
-            raise ValueError(f"Tensor: {wrong} is out of range for {dtype} ({limits.min} to {limits.max})")
 
 
 def _our_dtype(numpy_dtype: np.dtype) -> DType:
@@ -432,16 +419,14 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
 
 
 def as_tensor(data: Any, dtype: Any = None) -> Tensor:
-    """``data`` itself if it is a tensor (of that dtype), else a tensor of it, without a copy if possible."""
+    """``data`` itself if it is a tensor (of that dtype), else a tensor of it, not copied if possible."""
     if isinstance(data, Tensor) and (dtype is None or data.dtype == as_dtype(dtype)):
         return data
     return Tensor(data, dtype)
 
 
 def _shape(shape: int | Sequence[int]) -> Sequence[int]:
-    if isinstance(shape, (tuple, list)):
-        return shape
-    return (index(shape),)  # type: ignore[arg-type]
+    return shape if isinstance(shape, (tuple, list, Sequence)) else (index(shape),)
 
 
 def empty(shape: int | Sequence[int], dtype: Any = float32) -> Tensor:

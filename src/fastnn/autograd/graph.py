@@ -67,11 +67,11 @@ class Node:
     def grad_buffer(self, i: int) -> Tensor | None:
         """Where a rule may write the gradient of input i instead of into a new tensor.
 
-        Not None when the input is a parameter with a place of its own for its gradient (nn.flat) that holds
+        Not None when the input is a parameter with a place of its own for its gradient (flat.py) that holds
         none yet, and nobody asks to differentiate the backward pass.
         """
         edge = self.edges[i] if self.edges is not None else None
-        if type(edge) is Node or edge is None or mode.enabled or mode.collecting:
+        if not isinstance(edge, Tensor) or mode.enabled or mode.collecting:
             return None
         return edge._grad_view if edge.grad is None else None  # type: ignore[union-attr]
 

@@ -11,7 +11,6 @@ import numpy as np
 from .. import _core
 from .._core import launch
 from .._core import ops as op
-from ..autograd import is_grad_enabled
 from ..tensor import Tensor, as_tensor, empty
 from .passes import drop_dead_calls, fuse_activations, plan_memory
 from .program import Program
@@ -75,7 +74,9 @@ class Compiled:
     def _record(self, args: Any, kwargs: Any, values: list[Tensor]) -> Recording:
         inputs = [_buffer(v) for v in values]
         filled_args, filled_kwargs = _replace((args, kwargs), iter(inputs))
-        program, result = trace(lambda: _detached(self._function(*filled_args, **filled_kwargs)), inputs)
+        program, result = trace(
+            lambda: _detached(self._function(*filled_args, **filled_kwargs)), inputs
+        )
         program = plan_memory(fuse_activations(drop_dead_calls(program)))
         return Recording(inputs, program, result)
 

@@ -56,7 +56,11 @@ def fuse_activations(program: Program) -> Program:
             continue
         y = after.views[1]
         assert y is not None
-        if any(i <= k < j for k in touched[id(y.buffer)]) or y.code != product.code or not y.contiguous:
+        if (
+            any(i <= k < j for k in touched[id(y.buffer)])
+            or y.code != product.code
+            or not y.contiguous
+        ):
             continue
         y = replace(y, shape=product.shape, strides=product.strides, array=_as(y, product))
         scalars = (0, after.op, *after.scalars, *(0.0,) * (2 - len(after.scalars)))

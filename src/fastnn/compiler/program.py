@@ -122,7 +122,9 @@ class Program:
             for view in call.views:
                 if view is not None:
                     view.buffer.number = numbers.setdefault(id(view.buffer), len(numbers))
-        lines = [f"{len(self.calls)} calls, arena {self.arena:,} bytes; @ is memory of yours, % is in the arena"]
+        lines = [
+            f"{len(self.calls)} calls, arena {self.arena:,} bytes; @ is memory of yours, % is in the arena"
+        ]
         for i, call in enumerate(self.calls):
             inputs, outputs = call.split()
             line = f"{i:4}  {', '.join(map(str, outputs))} = {call.spelled(inputs)}"

@@ -64,7 +64,9 @@ def _lift(recorded: list[_core.Call]) -> list[Call]:
                         read_first.add(key)
                 else:
                     buffers[key].array = array
-            views.append((key, offset, array.shape, array.strides, array.code, None if born else array))
+            views.append(
+                (key, offset, array.shape, array.strides, array.code, None if born else array)
+            )
         calls.append((op, views, scalars))
     del owner, array, arrays
     recorded.clear()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from typing import Any
 
 from .._core import launch, product
@@ -104,7 +105,7 @@ def _column_sums(x: Tensor, out: Tensor | None = None) -> Tensor:
 def _column_sums_backward(node: Node, dy: Tensor) -> tuple[Tensor]:
     (shape,) = node.saved
     labels = tuple(range(len(shape)))
-    sizes = dict(zip(labels, shape, strict=True))
+    sizes: dict[Hashable, int] = dict(zip(labels, shape, strict=True))
     return (contract(dy, labels[-1:], _one(dy.dtype)._as_view((), ()), (), labels, sizes),)
 
 

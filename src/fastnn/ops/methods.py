@@ -57,23 +57,13 @@ def _reflected(function: Callable[[Any, Any], Tensor]) -> Callable[[Any, Any], A
 
 def install() -> None:
     """Set the attributes; called once, as fastnn is imported."""
-    have = vars(ops)
     for word, name in BINARY.items():
-        if name not in have:
-            continue
         setattr(Tensor, f"__{word}__", _binary(getattr(ops, name)))
         setattr(Tensor, f"__r{word}__", _reflected(getattr(ops, name)))
     for word, name in COMPARISONS.items():
-        if name not in have:
-            continue
         setattr(Tensor, f"__{word}__", _binary(getattr(ops, name)))
     for special, name in PLAIN.items():
-        if name not in have:
-            continue
         setattr(Tensor, special, getattr(ops, name))
     for name in METHODS:
-        if name not in have:
-            continue
         setattr(Tensor, name, getattr(ops, name))
-    if "transpose" in have:
-        Tensor.T = property(ops.transpose, doc="The tensor with its axes reversed.")  # type: ignore[method-assign, assignment]
+    setattr(Tensor, "T", property(ops.transpose, doc="The tensor with its axes reversed."))  # noqa: B010
