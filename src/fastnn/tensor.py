@@ -371,6 +371,20 @@ def _from_numpy(cls: type[Tensor], array: np.ndarray, dtype: DType | None = None
     return made
 
 
+def _check_whole(array: np.ndarray, dtype: DType) -> None:
+    """Refuse values that an integer type lacks, which numpy would wrap around."""
+    least, most = array.min(), array.max()
+    if not (np.isfinite(least) and np.isfinite(most)):
+        raise ValueError(f"Tensor: NaN or infinity cannot become {dtype}")
+    if dtype is not bool_:
+        limits = np.iinfo(dtype.numpy)
+        if int(least) < limits.min or int(most) > limits.max:
+            wrong = int(least) if int(least) < limits.min else int(most)
+            raise ValueError(
+                f"Tensor: {wrong} is out of range for {dtype} ({limits.min} to {limits.max})"
+            )
+
+
 def _our_dtype(numpy_dtype: np.dtype) -> DType:
     name = numpy_dtype.name if numpy_dtype.isnative else numpy_dtype.newbyteorder("=").name
     for ours in BY_CODE:
