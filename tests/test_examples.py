@@ -1,5 +1,6 @@
 """Every example runs, on a small slice of its data, and says what it should."""
 
+import doctest
 import os
 import pathlib
 import re
@@ -90,6 +91,11 @@ def test_the_code_of_the_readme(tmp_path, monkeypatch, capsys):
     assert float(shown.splitlines()[0]) > 0.95
     assert (tmp_path / "digits.safetensors").exists()
     assert (tmp_path / "run.safetensors").exists()
+
+
+def test_the_page_about_training():
+    page = EXAMPLES.parent / "docs" / "training.md"
+    assert doctest.testfile(str(page), module_relative=False).failed == 0
 
 
 def test_every_example_is_here():

@@ -126,12 +126,12 @@ def _sync_folder(folder: str) -> None:
     """Force the rename itself to disk."""
     if os.name == "nt":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # some file systems refuse it for a folder
+    with contextlib.suppress(OSError):  # some file systems refuse it for a folder
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
             os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _remove(path: str) -> None:
