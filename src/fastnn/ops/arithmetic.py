@@ -100,6 +100,9 @@ def _div_backward(node: Node, dy: Tensor) -> Gradients:
 def floor_divide(a: Any, b: Any) -> Tensor:
     """``a // b``: the quotient rounded down.
 
+    Of floats it is ``floor(a / b)``, where a quotient that is rounded up to a whole number stays it:
+    ``1.0 // 0.1`` is 10 here, and 9 to Python.
+
     Raises
     ------
     ValueError
