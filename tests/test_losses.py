@@ -153,7 +153,8 @@ def test_gradients(name, options, makers, formula):
         fn.gradcheck(lambda *xs, how=how: loss(*xs, **options, reduction=how), tensors)
         weight = np.array([0.5, 0, 2, 1])
         fn.gradcheck(
-            lambda *xs, how=how: loss(*xs, **options, reduction=how, sample_weight=weight), tensors
+            lambda *xs, how=how, w=weight: loss(*xs, **options, reduction=how, sample_weight=w),
+            tensors,
         )
     if all(make in (normal, positive, probabilities, log_p) for make in makers):
         fn.gradcheck(

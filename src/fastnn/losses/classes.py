@@ -8,6 +8,7 @@ the derivative is composed of differentiable functions instead.
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,13 +30,16 @@ class Options(NamedTuple):
     name: str
     value: int
     gradient: int
-    smoothing: float
-    ignore_index: int
-    reduction: int
+    scalars: tuple[float, int, int]  # label smoothing, ignore_index, reduction
 
-    @property
-    def scalars(self) -> tuple[float, int, int]:
-        return self.smoothing, self.ignore_index, self.reduction
+
+@cache
+def _options(name: str, kind: str, smoothing: float, ignore_index: int, how: str) -> Options:
+    """Checked once for each combination."""
+    if not 0 <= smoothing <= 1:
+        raise ValueError(f"{name}: label_smoothing must be in [0, 1], got {smoothing}")
+    scalars = (float(smoothing), int(ignore_index), reduction(name, how))
+    return Options(name, getattr(op, kind), getattr(op, kind + "_grad"), scalars)
 
 
 # --- arguments ---
@@ -43,6 +47,8 @@ class Options(NamedTuple):
 
 def _class_rows(x: Tensor) -> Tensor:
     """(C), (N, C) or (N, C, d1, ...) as contiguous rows of C."""
+    if x.ndim == 2 and x.is_contiguous():
+        return x
     if x.ndim == 1:
         x = ops.expand_dims(x, 0)
     elif x.ndim > 2:
@@ -114,17 +120,17 @@ def _run(
     if w is not None and w.ndim != 1:
         w = ops.reshape(w, -1)
     n = rows.shape[0]
-    y, total = empty(Tensor, () if how.reduction else (n,), x.code), empty(Tensor, (), x.code)
+    y, total = empty(Tensor, () if how.scalars[2] else (n,), x.code), empty(Tensor, (), x.code)
     stats = () if how.value == op.nll else (empty(Tensor, (n, 2), x.code),)
     try:
         launch(how.value, (rows, t, weight, w, y, total, *stats), how.scalars)
     except ValueError:
         if not soft:
-            _label_error(how.name, t, outer, rows.shape[1], how.ignore_index)
+            _label_error(how.name, t, outer, rows.shape[1], how.scalars[1])
         raise
     saved = (how, rows, t, weight, w, total, *stats)
     y = record(y, how.name, _backward, (rows, t if soft else None), saved)
-    return y if how.reduction or outer == (n,) else ops.reshape(y, outer)
+    return y if how.scalars[2] or outer == (n,) else ops.reshape(y, outer)
 
 
 def _backward(node: Node, dy: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -143,11 +149,12 @@ def _composed(node: Node, dy: Tensor) -> tuple[Tensor | None, Tensor | None]:
     if w is not None:
         f = f * w
     f = ops.expand_dims(f, 1) if f.ndim else f
-    on, off = 1 - how.smoothing, how.smoothing / x.shape[1]
+    smoothing, ignored, _ = how.scalars
+    on, off = 1 - smoothing, smoothing / x.shape[1]
     if how.value == op.cross_entropy_soft:
         k = t * on + off
     else:
-        k = _one_hot(t, x, how.ignore_index, on, off)
+        k = _one_hot(t, x, ignored, on, off)
     if weight is not None:
         k = k * weight
     if how.value == op.nll:
@@ -211,18 +218,14 @@ def cross_entropy(
     >>> cross_entropy([[5.0, 5.0], [0.0, 1000.0]], [1, 0], reduction="none").tolist()
     [0.6931471824645996, 1000.0]
     """
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"cross_entropy: label_smoothing must be in [0, 1], got {label_smoothing}")
     x, t = _inputs("cross_entropy", prediction, target)
-    soft = t.code <= 1 and t.shape == x.shape
-    if soft and t.code != x.code:
-        t = beside("cross_entropy", "target", t if isinstance(target, Tensor) else t.numpy(), x)
-    how = Options(
-        "cross_entropy",
-        op.cross_entropy_soft if soft else op.cross_entropy,
-        op.cross_entropy_soft_grad if soft else op.cross_entropy_grad,
-        label_smoothing, ignore_index, _reduction("cross_entropy", reduction),
-    )  # fmt: skip
+    kind = "cross_entropy"
+    if t.code <= 1 and t.shape == x.shape:
+        kind = "cross_entropy_soft"
+        if t.code != x.code:
+            given = t if isinstance(target, Tensor) else t.numpy()
+            t = beside("cross_entropy", "target", given, x)
+    how = _options("cross_entropy", kind, label_smoothing, ignore_index, reduction)
     return _run(x, t, _class_weights("cross_entropy", weight, x), sample_weight, how)
 
 
@@ -251,7 +254,7 @@ def nll(
     Tensor(0.375)
     """
     x, t = _inputs("nll", prediction, target)
-    how = Options("nll", op.nll, op.nll_grad, 0.0, ignore_index, _reduction("nll", reduction))
+    how = _options("nll", "nll", 0.0, ignore_index, reduction)
     return _run(x, t, _class_weights("nll", weight, x), sample_weight, how)
 
 
@@ -264,9 +267,6 @@ def _inputs(name: str, prediction: Any, target: Any) -> tuple[Tensor, Tensor]:
     if x.shape[min(1, x.ndim - 1)] == 0:
         raise ValueError(f"{name}: there are no classes (prediction: {x.shape})")
     return x, target if isinstance(target, Tensor) else as_tensor(target)
-
-
-_reduction = reduction  # the functions have an argument of that name
 
 
 class CrossEntropy(Loss):
