@@ -54,8 +54,10 @@ static void reduce_row(const fnn_reduction *r, int64_t n, const void *x, fnn_sca
   }
   fnn_kernels_of(r->work)->reduce.row[r->kind](n, x, real);
   s[0].f = real[0];
-  if (fnn_reduction_is_arg(r->kind)) s[1].i = (int64_t)real[1];
-  else s[1].f = real[1];
+  if (fnn_reduction_is_arg(r->kind))
+    s[1].i = (int64_t)real[1];
+  else
+    s[1].f = real[1];
 }
 
 /* --- rows --- */
@@ -64,8 +66,10 @@ static void row_block(const fnn_reduction *r, int64_t output, int64_t block, fnn
   int64_t n = r->count - begin < BLOCK ? r->count - begin : BLOCK;
   fnn_array x = r->reduced;
   x.data = (char *)x.data + fnn_offset(&r->kept, output) * fnn_itemsize(x.dtype);
-  reduce_row(r, n, r->work == FNN_I64 ? fnn_read_int(&x, begin, n, r->truth, buffer)
-                                      : fnn_read(&x, begin, n, buffer), s);
+  reduce_row(r, n,
+             r->work == FNN_I64 ? fnn_read_int(&x, begin, n, r->truth, buffer)
+                                : fnn_read(&x, begin, n, buffer),
+             s);
   if (fnn_reduction_is_arg(r->kind)) s[1].i += begin;
 }
 
@@ -317,8 +321,8 @@ fnn_status fnn_reduce_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *wh
     for (int d = 0; d < y->ndim && alike; d++) alike = means->stride[d] == y->stride[d];
     if (!alike) return fnn_fail(why, FNN_ERR_SHAPE, "the means must be laid out as the variances");
   }
-  if (r.outputs > 0 && r.count == 0 && r.kind >= FNN_REDUCE_MAX &&
-      r.kind <= FNN_REDUCE_ARGMIN && !r.truth)
+  if (r.outputs > 0 && r.count == 0 && r.kind >= FNN_REDUCE_MAX && r.kind <= FNN_REDUCE_ARGMIN &&
+      !r.truth)
     return fnn_fail(why, FNN_ERR_SHAPE, "the greatest or least of no elements is not defined");
   if (r.blocks > 1) plan->workspace = r.outputs * r.blocks * fnn_reduction_numbers(r.kind) * 8;
   if (r.blocks > 0) plan->tasks = r.outputs / r.inner * r.blocks * r.strips;
@@ -335,7 +339,10 @@ void fnn_reduce_run(const fnn_call *call, fnn_team *team) {
   fnn_reduction r;
   fnn_reduction_of(call, &r);
   if (r.outputs == 0) return;
-  if (r.count == 0) fnn_reduction_finish_empty(&r, team);
-  else if (r.columns) run_columns(&r, team);
-  else run_rows(&r, team);
+  if (r.count == 0)
+    fnn_reduction_finish_empty(&r, team);
+  else if (r.columns)
+    run_columns(&r, team);
+  else
+    run_rows(&r, team);
 }

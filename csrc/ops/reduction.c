@@ -6,18 +6,27 @@
 
 static int kind_of(int op) {
   switch (op) {
-    case FNN_OP_sum_squares: return FNN_REDUCE_SUMSQ;
-    case FNN_OP_prod: return FNN_REDUCE_PROD;
+    case FNN_OP_sum_squares:
+      return FNN_REDUCE_SUMSQ;
+    case FNN_OP_prod:
+      return FNN_REDUCE_PROD;
     case FNN_OP_max:
-    case FNN_OP_any: return FNN_REDUCE_MAX;
+    case FNN_OP_any:
+      return FNN_REDUCE_MAX;
     case FNN_OP_min:
-    case FNN_OP_all: return FNN_REDUCE_MIN;
-    case FNN_OP_argmax: return FNN_REDUCE_ARGMAX;
-    case FNN_OP_argmin: return FNN_REDUCE_ARGMIN;
+    case FNN_OP_all:
+      return FNN_REDUCE_MIN;
+    case FNN_OP_argmax:
+      return FNN_REDUCE_ARGMAX;
+    case FNN_OP_argmin:
+      return FNN_REDUCE_ARGMIN;
     case FNN_OP_var:
-    case FNN_OP_moments: return FNN_REDUCE_MOMENTS;
-    case FNN_OP_logsumexp: return FNN_REDUCE_LSE;
-    default: return FNN_REDUCE_SUM;
+    case FNN_OP_moments:
+      return FNN_REDUCE_MOMENTS;
+    case FNN_OP_logsumexp:
+      return FNN_REDUCE_LSE;
+    default:
+      return FNN_REDUCE_SUM;
   }
 }
 
@@ -143,17 +152,22 @@ static int beats(const fnn_reduction *r, fnn_scalar b, fnn_scalar a) {
 }
 
 /* a, of na elements, then b, of nb, into a. */
-static void combine(const fnn_reduction *r, fnn_scalar *a, double na, const fnn_scalar *b, double nb) {
+static void combine(const fnn_reduction *r, fnn_scalar *a, double na, const fnn_scalar *b,
+                    double nb) {
   int whole = r->work == FNN_I64;
   switch (r->kind) {
     case FNN_REDUCE_SUM:
     case FNN_REDUCE_SUMSQ:
-      if (whole) a->i = (int64_t)((uint64_t)a->i + (uint64_t)b->i);
-      else a->f += b->f;
+      if (whole)
+        a->i = (int64_t)((uint64_t)a->i + (uint64_t)b->i);
+      else
+        a->f += b->f;
       break;
     case FNN_REDUCE_PROD:
-      if (whole) a->i = (int64_t)((uint64_t)a->i * (uint64_t)b->i);
-      else a->f *= b->f;
+      if (whole)
+        a->i = (int64_t)((uint64_t)a->i * (uint64_t)b->i);
+      else
+        a->f *= b->f;
       break;
     case FNN_REDUCE_MOMENTS: { /* Chan, Golub and LeVeque 1979 */
       double d = b[0].f - a[0].f, n = na + nb;
@@ -163,8 +177,10 @@ static void combine(const fnn_reduction *r, fnn_scalar *a, double na, const fnn_
     }
     case FNN_REDUCE_LSE: {
       double top = isnan(a->f) || a->f > b->f ? a->f : b->f;
-      if (isfinite(top)) a[1].f = a[1].f * exp(a->f - top) + b[1].f * exp(b->f - top);
-      else a[1].f += b[1].f;
+      if (isfinite(top))
+        a[1].f = a[1].f * exp(a->f - top) + b[1].f * exp(b->f - top);
+      else
+        a[1].f += b[1].f;
       a->f = top;
       break;
     }
@@ -176,8 +192,8 @@ static void combine(const fnn_reduction *r, fnn_scalar *a, double na, const fnn_
   }
 }
 
-void fnn_reduction_fold(const fnn_reduction *r, const fnn_scalar *states, int64_t step, int64_t begin,
-                        int64_t end, fnn_scalar *result) {
+void fnn_reduction_fold(const fnn_reduction *r, const fnn_scalar *states, int64_t step,
+                        int64_t begin, int64_t end, fnn_scalar *result) {
   if (end - begin == 1) {
     result[0] = states[begin * step];
     if (fnn_reduction_numbers(r->kind) == 2) result[1] = states[begin * step + 1];
@@ -205,11 +221,20 @@ void fnn_reduction_finish(const fnn_reduction *r, const fnn_scalar *s, int64_t a
     value = s[1].f / (n > r->ddof ? n - r->ddof : 0);
   if (r->op == FNN_OP_logsumexp) value = s[0].f + log(s[1].f);
   switch (r->out.dtype) {
-    case FNN_F32: ((float *)y)[at] = (float)value; break;
-    case FNN_F64: ((double *)y)[at] = value; break;
-    case FNN_I64: ((int64_t *)y)[at] = whole; break;
-    case FNN_I32: ((int32_t *)y)[at] = (int32_t)whole; break;
-    default: ((uint8_t *)y)[at] = (uint8_t)whole;
+    case FNN_F32:
+      ((float *)y)[at] = (float)value;
+      break;
+    case FNN_F64:
+      ((double *)y)[at] = value;
+      break;
+    case FNN_I64:
+      ((int64_t *)y)[at] = whole;
+      break;
+    case FNN_I32:
+      ((int32_t *)y)[at] = (int32_t)whole;
+      break;
+    default:
+      ((uint8_t *)y)[at] = (uint8_t)whole;
   }
 }
 
@@ -217,9 +242,11 @@ void fnn_reduction_finish_empty(const fnn_reduction *r, fnn_team *team) {
   int real = r->work != FNN_I64;
   int one = r->op == FNN_OP_prod || r->op == FNN_OP_all;
   fnn_state s = {{0}, {0}};
-  if (real) s[0].f = r->op == FNN_OP_logsumexp ? -INFINITY : one;
-  else s[0].i = one;
+  if (real)
+    s[0].f = r->op == FNN_OP_logsumexp ? -INFINITY : one;
+  else
+    s[0].i = one;
   fnn_range mine = fnn_share(r->outputs, team);
-  for (int64_t i = mine.begin; i < mine.end; i++) fnn_reduction_finish(r, s, fnn_offset(&r->out, i));
+  for (int64_t i = mine.begin; i < mine.end; i++)
+    fnn_reduction_finish(r, s, fnn_offset(&r->out, i));
 }
-

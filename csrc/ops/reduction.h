@@ -4,10 +4,10 @@
 
 #include "lines.h"
 
-#define FNN_REDUCTION_BLOCK 2048       /* elements of a row that make a block */
-#define FNN_REDUCTION_STRIP 512        /* columns that lie side by side, read where they are */
-#define FNN_REDUCTION_STRIP_GATHER 64  /* columns that are copied together first */
-#define FNN_REDUCTION_SHORT 32         /* rows up to this length are copied and reduced as columns */
+#define FNN_REDUCTION_BLOCK 2048      /* elements of a row that make a block */
+#define FNN_REDUCTION_STRIP 512       /* columns that lie side by side, read where they are */
+#define FNN_REDUCTION_STRIP_GATHER 64 /* columns that are copied together first */
+#define FNN_REDUCTION_SHORT 32        /* rows up to this length are copied and reduced as columns */
 
 typedef fnn_scalar fnn_state[2];
 
@@ -17,10 +17,10 @@ typedef struct {
   int columns;
   fnn_array reduced, kept, out; /* the reduced axes of x; the kept ones as x and as y have them */
   int64_t inner, inner_x, inner_y; /* columns: the kept axis taken out of kept and out */
-  int64_t count;                /* elements that make one output */
+  int64_t count;                   /* elements that make one output */
   int64_t per_block, blocks, strip, strips, outputs;
-  double ddof;                  /* var */
-  void *means;                  /* moments: where the means go, laid out as out */
+  double ddof; /* var */
+  void *means; /* moments: where the means go, laid out as out */
 } fnn_reduction;
 
 /* The call's axes sorted, joined and cut. False when the shapes do not fit. */
@@ -34,8 +34,8 @@ static inline int fnn_reduction_is_arg(int kind) {
 static inline int fnn_reduction_numbers(int kind) { return kind >= FNN_REDUCE_ARGMAX ? 2 : 1; }
 
 /* The states of blocks [begin, end), `step` numbers apart, as one: a balanced tree. */
-void fnn_reduction_fold(const fnn_reduction *r, const fnn_scalar *states, int64_t step, int64_t begin,
-                        int64_t end, fnn_scalar *result);
+void fnn_reduction_fold(const fnn_reduction *r, const fnn_scalar *states, int64_t step,
+                        int64_t begin, int64_t end, fnn_scalar *result);
 
 /* Element `at` of y becomes what the state says. */
 void fnn_reduction_finish(const fnn_reduction *r, const fnn_scalar *s, int64_t at);
