@@ -456,6 +456,7 @@ def torch_cases(functional):
     }  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:reduction. .mean. divides the total loss:UserWarning")
 @pytest.mark.parametrize(("name", "options", "makers", "formula"), ELEMENTS + ROWS, ids=IDS)
 def test_against_torch(name, options, makers, formula):
     torch = pytest.importorskip("torch")
