@@ -205,6 +205,12 @@ static void run_gather(const fnn_call *call, fnn_team *team) {
 
 /* --- gather_along: y[o, j, c] = x[o, index[o, j, c], c].  Any strides, but y contiguous --- */
 
+#define GATHER_ALONG(type)                                                       \
+  for (int64_t c = 0; c < inner; c++) {                                          \
+    int64_t i = wrapped(at[c * index->stride[2]], m);                            \
+    ((type *)to)[c] = ((const type *)from)[i * x->stride[1] + c * x->stride[2]]; \
+  }
+
 static void run_gather_along(const fnn_call *call, fnn_team *team) {
   const fnn_array *x = &call->arrays[0], *index = &call->arrays[1], *y = &call->arrays[2];
   int64_t m = x->shape[1], k = y->shape[1], inner = y->shape[2], size = fnn_itemsize(y->dtype);
@@ -215,12 +221,16 @@ static void run_gather_along(const fnn_call *call, fnn_team *team) {
     const int64_t *at = (const int64_t *)index->data + o * index->stride[0] + j * index->stride[1];
     const char *from = (const char *)x->data + size * o * x->stride[0];
     char *to = (char *)y->data + size * row * inner;
-    for (int64_t c = 0; c < inner; c++) {
-      int64_t i = wrapped(at[c * index->stride[2]], m);
-      memcpy(to + c * size, from + size * (i * x->stride[1] + c * x->stride[2]), (size_t)size);
+    if (size == 4) {
+      GATHER_ALONG(int32_t)
+    } else if (size == 8) {
+      GATHER_ALONG(int64_t)
+    } else {
+      GATHER_ALONG(char)
     }
   }
 }
+#undef GATHER_ALONG
 
 /* --- the scatters --- */
 
