@@ -5,6 +5,7 @@
     python tools/c_tests.py sanitize   under Address-, UndefinedBehavior- and ThreadSanitizer
 
 The compiler is $CC, else gcc, clang or cc. Objects are kept in build/c/.
+FASTNN_ISAS=portable,avx2 compiles these instruction sets only.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ def build(variant: str, cc: list[str], machine: str, teams: list[str], extra: li
     folder = ROOT / "build" / "c" / variant
     folder.mkdir(parents=True, exist_ok=True)
     isas = ISAS.get(machine, {"portable": []})
+    if os.environ.get("FASTNN_ISAS"):
+        isas = {name: isas[name] for name in os.environ["FASTNN_ISAS"].split(",")}
     common = FLAGS + extra + [f"-DFNN_ISA_{name.upper()}=1" for name in isas]
     jobs = [(ROOT / f"csrc/isa/{name}.c", common + flags) for name, flags in isas.items()]
     for source in sorted(ROOT.glob("csrc/ops/*.c")) + sorted(ROOT.glob("csrc/runtime/*.c")):
