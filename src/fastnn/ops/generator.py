@@ -8,7 +8,7 @@ is replayed.
 
 from __future__ import annotations
 
-import secrets
+import os
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,7 @@ class Generator:
 
     def __init__(self, seed: int | None = None) -> None:
         self.state = Tensor(np.zeros(2, np.int64))
-        self.manual_seed(secrets.randbits(63) if seed is None else seed)
+        self.manual_seed(int.from_bytes(os.urandom(8)) >> 1 if seed is None else seed)
 
     def manual_seed(self, seed: int) -> Generator:
         """Start again from a seed."""
