@@ -7,6 +7,7 @@ from .comparison import *
 from .copying import *
 from .dropout import *
 from .einsum import *
+from .elementary import *
 from .gather import *
 from .index import *
 from .join import *

@@ -11,8 +11,9 @@ from typing import Any
 
 from .._core import ops as op
 from ..tensor import Tensor
-from .arithmetic import add, clip, div, erf, exp, mul, square, sub
+from .arithmetic import add, clip, div, mul, square, sub
 from .comparison import greater, greater_equal, less, less_equal, logical_and, where
+from .elementary import erf, exp
 from .operands import Fused, fused
 
 __all__ = [

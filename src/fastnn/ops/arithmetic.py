@@ -1,4 +1,4 @@
-"""Arithmetic and elementary functions, element by element, with numpy's broadcasting.
+"""Arithmetic, element by element, with numpy's broadcasting.
 
 Operands are tensors of one dtype; a Python number takes the other operand's. Each function is followed by
 its derivative, written with these same functions, so that gradients have gradients of their own.
@@ -14,12 +14,12 @@ from ..autograd import Node, record
 from ..tensor import Tensor, zeros_like
 from .broadcast import sum_to
 from .comparison import equal, less, less_equal, logical_and, where
-from .operands import Fused, binary, fused, matched, number, run, unary
+from .elementary import floor, log, reciprocal, rsqrt, sqrt
+from .operands import Fused, binary, fused, matched, number, run
 
 __all__ = [
-    "abs", "add", "ceil", "clip", "cos", "div", "erf", "exp", "expm1", "floor", "floor_divide", "log",
-    "log1p", "maximum", "minimum", "mod", "mul", "neg", "pow", "reciprocal", "round", "rsqrt", "sign",
-    "sin", "sqrt", "square", "sub",
+    "abs", "add", "clip", "div", "floor_divide", "maximum", "minimum", "mod", "mul", "neg", "pow", "sign",
+    "square", "sub",
 ]  # fmt: skip
 
 Gradients = tuple[Tensor | None, ...]
@@ -270,120 +270,7 @@ def _flat_backward(node: Node, dy: Tensor) -> Gradients:
     return (zeros_like(dy),)
 
 
-# --- one operand, floats ---
-
-
-def reciprocal(x: Any) -> Tensor:
-    """``1 / x``."""
-    return unary(op.reciprocal, "reciprocal", x, _reciprocal_backward, keep_output=True)
-
-
-def _reciprocal_backward(node: Node, dy: Tensor) -> Gradients:
-    return (neg(mul(dy, square(node.output))),)
-
-
-def floor(x: Any) -> Tensor:
-    """The largest whole number not above x; its gradient is 0."""
-    return unary(op.floor, "floor", x, _flat_backward)
-
-
-def ceil(x: Any) -> Tensor:
-    """The smallest whole number not below x; its gradient is 0."""
-    return unary(op.ceil, "ceil", x, _flat_backward)
-
-
-def round(x: Any) -> Tensor:
-    """The nearest whole number, the even one of two as near; its gradient is 0."""
-    return unary(op.round, "round", x, _flat_backward)
-
-
-def sqrt(x: Any) -> Tensor:
-    """The square root; NaN below 0."""
-    return unary(op.sqrt, "sqrt", x, _sqrt_backward, keep_output=True)
-
-
-def _sqrt_backward(node: Node, dy: Tensor) -> Gradients:
-    return (div(mul(dy, 0.5), node.output),)
-
-
-def rsqrt(x: Any) -> Tensor:
-    """``1 / sqrt(x)``."""
-    return unary(op.rsqrt, "rsqrt", x, _rsqrt_backward, keep_output=True)
-
-
-def _rsqrt_backward(node: Node, dy: Tensor) -> Gradients:
-    y = node.output
-    return (mul(mul(dy, -0.5), mul(y, square(y))),)
-
-
-def exp(x: Any) -> Tensor:
-    """e to the power of x.
-
-    Examples
-    --------
-    >>> exp(Tensor([0.0, 1.0]))
-    Tensor([1.       , 2.7182817])
-    """
-    return unary(op.exp, "exp", x, _exp_backward, keep_output=True)
-
-
-def _exp_backward(node: Node, dy: Tensor) -> Gradients:
-    return (mul(dy, node.output),)
-
-
-def expm1(x: Any) -> Tensor:
-    """``exp(x) - 1``, exact for small x."""
-    return unary(op.expm1, "expm1", x, _expm1_backward)
-
-
-def _expm1_backward(node: Node, dy: Tensor) -> Gradients:
-    return (mul(dy, exp(node.saved[0])),)
-
-
-def log(x: Any) -> Tensor:
-    """The natural logarithm; -inf at 0, NaN below."""
-    return unary(op.log, "log", x, _log_backward)
-
-
-def _log_backward(node: Node, dy: Tensor) -> Gradients:
-    return (div(dy, node.saved[0]),)
-
-
-def log1p(x: Any) -> Tensor:
-    """``log(1 + x)``, exact for small x."""
-    return unary(op.log1p, "log1p", x, _log1p_backward)
-
-
-def _log1p_backward(node: Node, dy: Tensor) -> Gradients:
-    return (div(dy, add(node.saved[0], 1)),)
-
-
-def erf(x: Any) -> Tensor:
-    """The error function, ``2 / sqrt(pi)`` times the integral of ``exp(-t^2)`` from 0 to x."""
-    return unary(op.erf, "erf", x, _erf_backward)
-
-
-def _erf_backward(node: Node, dy: Tensor) -> Gradients:
-    slope = exp(neg(square(node.saved[0])))
-    return (mul(mul(dy, 2 / math.sqrt(math.pi)), slope),)
-
-
-def sin(x: Any) -> Tensor:
-    """The sine of x in radians."""
-    return unary(op.sin, "sin", x, _sin_backward)
-
-
-def _sin_backward(node: Node, dy: Tensor) -> Gradients:
-    return (mul(dy, cos(node.saved[0])),)
-
-
-def cos(x: Any) -> Tensor:
-    """The cosine of x in radians."""
-    return unary(op.cos, "cos", x, _cos_backward)
-
-
-def _cos_backward(node: Node, dy: Tensor) -> Gradients:
-    return (neg(mul(dy, sin(node.saved[0]))),)
+# --- limits ---
 
 
 def clip(x: Any, low: Any = None, high: Any = None) -> Tensor:

@@ -15,8 +15,8 @@ from .._core import empty, launch
 from .._core import ops as op
 from ..autograd import Node, is_grad_enabled, record
 from ..tensor import Tensor, as_tensor
-from .arithmetic import rsqrt
 from .copying import contiguous
+from .elementary import rsqrt
 from .reduce import mean, sum, var
 from .shape import reshape
 
