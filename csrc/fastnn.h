@@ -106,8 +106,8 @@ void fnn_program_free(fnn_program *program);
 /* Run the calls `repeats` times, or fewer when `seconds` (0: no limit) have passed at the end of one; *done
  * tells how often. A call that fails ends the run: what came before it was done, it and what follows was
  * not; *at tells the call. One thread at a time may run a program. */
-fnn_status fnn_program_run(fnn_program *program, int64_t repeats, double seconds, int64_t *done, int64_t *at,
-                           fnn_failure *why);
+fnn_status fnn_program_run(fnn_program *program, int64_t repeats, double seconds, int64_t *done,
+                           int64_t *at, fnn_failure *why);
 
 /* Number of calls, and how the i-th runs. */
 int64_t fnn_program_size(const fnn_program *program);

@@ -22,14 +22,14 @@ typedef struct {
 
 struct fnn_program {
   int64_t n;
-  int threads;       /* the most that a call wants */
-  char *workspace;   /* of calls run by the team, then of those run by thread 0 */
+  int threads;     /* the most that a call wants */
+  char *workspace; /* of calls run by the team, then of those run by thread 0 */
   int64_t workspace_bytes;
   double *seconds;
   /* the run under way */
   int64_t repeats, done, failed_at;
-  int64_t until;     /* in fnn_nanoseconds, 0 for no limit */
-  int stop[2];       /* by the parity of the repetition */
+  int64_t until; /* in fnn_nanoseconds, 0 for no limit */
+  int stop[2];   /* by the parity of the repetition */
   step steps[];
 };
 
@@ -45,8 +45,10 @@ static touch touch_of(const fnn_array *a, int writes, int team) {
   for (int i = 0; i < a->ndim; i++) {
     int64_t reach = (a->shape[i] - 1) * a->stride[i];
     if (a->shape[i] == 0) return (touch){NULL, NULL, writes, team};
-    if (reach < 0) low += reach;
-    else high += reach;
+    if (reach < 0)
+      low += reach;
+    else
+      high += reach;
   }
   int64_t size = fnn_itemsize(a->dtype);
   return (touch){(char *)a->data + low * size, (char *)a->data + (high + 1) * size, writes, team};
@@ -61,7 +63,8 @@ static int clash(const touch *a, const touch *b) {
 static int64_t add_touches(const step *s, touch *list, int64_t n) {
   int inputs = fnn_op_inputs(s->call.op), team = s->threads > 1;
   for (int i = 0; i < s->call.n_arrays; i++)
-    if (fnn_present(&s->call.arrays[i])) list[n++] = touch_of(&s->call.arrays[i], i >= inputs, team);
+    if (fnn_present(&s->call.arrays[i]))
+      list[n++] = touch_of(&s->call.arrays[i], i >= inputs, team);
   if (s->workspace) list[n++] = (touch){s->workspace, s->workspace + s->plan.workspace, 1, team};
   return n;
 }
@@ -96,13 +99,16 @@ static int give_workspace(fnn_program *p) {
   int64_t team = 0, alone = 0;
   for (int64_t k = 0; k < p->n; k++) {
     int64_t bytes = rounded(p->steps[k].plan.workspace);
-    if (p->steps[k].threads > 1) team = bytes > team ? bytes : team;
-    else alone = bytes > alone ? bytes : alone;
+    if (p->steps[k].threads > 1)
+      team = bytes > team ? bytes : team;
+    else
+      alone = bytes > alone ? bytes : alone;
   }
   p->workspace_bytes = team + alone;
   if (p->workspace_bytes && !(p->workspace = fnn_alloc(p->workspace_bytes))) return 0;
   for (int64_t k = 0; k < p->n; k++)
-    if (p->steps[k].plan.workspace) p->steps[k].workspace = p->workspace + (p->steps[k].threads > 1 ? 0 : team);
+    if (p->steps[k].plan.workspace)
+      p->steps[k].workspace = p->workspace + (p->steps[k].threads > 1 ? 0 : team);
   return 1;
 }
 
@@ -110,7 +116,8 @@ fnn_status fnn_program_new(const fnn_call *calls, int64_t n, fnn_program **progr
                            fnn_failure *why) {
   *program = NULL;
   *at = 0;
-  fnn_program *p = aligned_alloc(64, (size_t)rounded((int64_t)(sizeof *p + (size_t)n * sizeof(step))));
+  fnn_program *p =
+      aligned_alloc(64, (size_t)rounded((int64_t)(sizeof *p + (size_t)n * sizeof(step))));
   if (!p) return fnn_fail(why, FNN_ERR_MEMORY, "no memory for a program");
   memset(p, 0, sizeof *p + (size_t)n * sizeof(step));
   p->n = n;
@@ -181,8 +188,8 @@ static void member(const void *arg, fnn_team *team) {
   }
 }
 
-fnn_status fnn_program_run(fnn_program *p, int64_t repeats, double seconds, int64_t *done, int64_t *at,
-                           fnn_failure *why) {
+fnn_status fnn_program_run(fnn_program *p, int64_t repeats, double seconds, int64_t *done,
+                           int64_t *at, fnn_failure *why) {
   *done = *at = 0;
   if (repeats < 1 || p->n == 0) return FNN_OK;
   p->repeats = repeats;

@@ -79,8 +79,14 @@ def _writable(x: Tensor, name: str) -> None:
             f"{name}: this tensor {what}, so writing to it would make gradients wrong; "
             "do it within no_grad(), or write to a clone().detach()"
         )
-    if 0 in x.strides and x.size and any(s == 0 and n > 1 for s, n in zip(x.strides, x.shape, strict=True)):
-        raise ValueError(f"{name}: several elements of this view are one in memory; write to a clone()")
+    if (
+        0 in x.strides
+        and x.size
+        and any(s == 0 and n > 1 for s, n in zip(x.strides, x.shape, strict=True))
+    ):
+        raise ValueError(
+            f"{name}: several elements of this view are one in memory; write to a clone()"
+        )
     if x.readonly:
         raise ValueError(f"{name}: this tensor's memory is read-only; write to a clone()")
 
