@@ -389,3 +389,9 @@ def test_a_broadcast_view_is_not_written():
 def test_a_device_is_not_replaced_by_a_file():
     with pytest.raises(OSError, match="regular file"):
         fastnn.save("/dev/null", {"a": t(2)})
+
+
+def test_negative_variances_and_foreign_states():
+    refuses(lambda: losses.gaussian_nll(t(2), t(2), fastnn.tensor([1.0, -1.0])), -1.0)
+    adam = optimizers.Adam(nn.Linear(2, 2).parameters())
+    refuses(lambda: adam.load_state_dict({"weights": 1}), "param_groups")

@@ -128,6 +128,8 @@ def gaussian_nll(
                 f"gaussian_nll: var has shape {v.shape}; it must be the prediction's {x.shape}, or "
                 "that without its last axis"
             )
+    if v.size and (least := v.numpy().min()) < 0:
+        raise ValueError(f"gaussian_nll: var holds {least}; variances are not negative")
     v, d = ops.maximum(v, eps), x - t
     loss = (ops.log(v) + d * d / v) * 0.5
     if full:

@@ -238,6 +238,11 @@ class Optimizer:
             If groups, parameters or shapes are not those of this optimizer; nothing is changed
             then.
         """
+        if not {"param_groups", "state"} <= set(state_dict):
+            raise ValueError(
+                "load_state_dict: this is no optimizer's state; it lacks 'param_groups' or 'state' "
+                f"(it has {', '.join(map(str, state_dict)) or 'nothing'})"
+            )
         groups, states = (
             state_dict["param_groups"],
             {int(k): v for k, v in state_dict["state"].items()},
