@@ -160,11 +160,14 @@ static void choose_tile(loop *l) {
   for (int i = 0; i < l->ndim - 2; i++) l->tiles *= l->shape[i];
 }
 
-/* The common case: all of one shape and contiguous. */
+/* The common case: all contiguous and of the output's shape, or one value. */
 static int all_flat(const fnn_call *call) {
   const fnn_array *y = &call->arrays[call->n_arrays - 1];
-  for (int k = 0; k < call->n_arrays; k++)
-    if (!fnn_same_shape(&call->arrays[k], y) || !fnn_contiguous(&call->arrays[k])) return 0;
+  for (int k = 0; k < call->n_arrays; k++) {
+    const fnn_array *a = &call->arrays[k];
+    if (a->ndim == 0 && a != y) continue;
+    if (!fnn_same_shape(a, y) || !fnn_contiguous(a)) return 0;
+  }
   return 1;
 }
 
@@ -180,7 +183,8 @@ static void make_loop(loop *l, const fnn_call *call) {
   if (all_flat(call)) {
     l->ndim = 1;
     l->shape[0] = n;
-    for (int k = 0; k <= l->n_in; k++) l->arrays[k].stride[0] = 1;
+    for (int k = 0; k <= l->n_in; k++)
+      l->arrays[k].stride[0] = k == l->n_in || call->arrays[k].ndim > 0;
   } else {
     gather_axes(l, call);
     order_axes(l);
