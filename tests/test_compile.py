@@ -148,7 +148,7 @@ def test_dead_calls_go_and_memory_is_shared():
             y = y * 1.5
         return y
 
-    program, result = trace(chain, [x])
+    program, result, _ = trace(chain, [x])
     assert len(program.calls) == 11
     program = drop_dead_calls(program)
     assert len(program.calls) == 10
@@ -187,3 +187,42 @@ def test_show_reads_like_a_listing():
     compiled(data(4, 3))
     text = compiled.show()
     assert "matmul(" in text and "relu(" in text and "thread" in text and "arena" in text
+
+
+def test_modes_of_modules_have_recordings_of_their_own():
+    model = mlp(6, 50, 3, dropout=0.5)
+    compiled = fastnn.compile(model)
+    x = data(4, 6)
+    assert not np.array_equal(compiled(x).numpy(), compiled(x).numpy())  # dropout draws anew
+    model.eval()
+    same(compiled(x), model(Tensor(x)))
+    same(compiled(x), compiled(x))
+    model.train()
+    assert not np.array_equal(compiled(x).numpy(), compiled(x).numpy())
+
+
+def test_memory_that_moved_is_recorded_anew():
+    model = mlp(6, 5, 3)
+    compiled = fastnn.compile(model)
+    x = data(4, 6)
+    compiled(x)
+    optimizers.SGD(model.parameters(), lr=0.1)  # puts the parameters into flat memory
+    for p in model.parameters():
+        with fastnn.no_grad():
+            p.fill_(0.5)
+    same(compiled(x), model(Tensor(x)))
+
+
+def test_other_layers_are_an_error_that_says_what_to_do():
+    model = mlp(6, 5, 3)
+    compiled = fastnn.compile(model)
+    x = data(4, 6)
+    compiled(x)
+    model[0] = nn.Linear(6, 5)
+    with pytest.raises(RecordingError, match=r"Sequential has other layers.*reset\(\)"):
+        compiled(x)
+    compiled.reset()
+    same(compiled(x), model(Tensor(x)))
+    model.append(nn.ReLU())
+    with pytest.raises(RecordingError, match="reset"):
+        compiled(x)

@@ -85,9 +85,11 @@ cdef class Array:
         """Become a view of other's memory, which must have this array's shape."""
         if self.shape != other.shape:
             raise ValueError(f"_rebind: shapes {self.shape} and {other.shape} differ")
+        global moves
         self.a = other.a
         self.owner = other.owner
         self.locked = other.locked
+        moves += 1
 
     def __len__(self):
         if self.a.ndim == 0:
@@ -145,6 +147,10 @@ cdef class Array:
         if recorder is not None:
             recorder.refuse_reading(self.owner)
         return to_capsule(self)
+
+
+# How often an array's memory was exchanged; a recording made before would go on using the old one.
+cdef int64_t moves = 0
 
 
 cdef inline int64_t count(const fnn_array *a) noexcept nogil:

@@ -10,6 +10,7 @@ cdef class Recorder:
     Reading the values of an input, or of what a call wrote, is an error: a replay would not read them.
     """
     cdef readonly list calls
+    cdef readonly list used  # what noted itself with note_use
     cdef int64_t number
     cdef unsigned long thread
 
@@ -19,6 +20,7 @@ cdef class Recorder:
         recordings += 1
         self.number = recordings
         self.calls = []
+        self.used = []
         for x in inputs:
             x.owner.recording = self.number
 
@@ -50,6 +52,32 @@ cdef class Recorder:
                 "computes without Python, so it could not follow. Return the tensor and read it "
                 "outside, or keep this function eager"
             )
+
+
+# How often something was changed that a recording may depend on besides memory: see note_change.
+cdef int64_t changes = 0
+
+
+def note_use(obj):
+    """Tell the recording under way, if any, that it depends on an object that is no array."""
+    if recorder is not None and PyThread_get_thread_ident() == recorder.thread:
+        recorder.used.append(obj)
+
+
+def note_change():
+    """Tell that an object that recordings may depend on was changed."""
+    global changes
+    changes += 1
+
+
+def change_count():
+    """A number that grows with each change of what recordings depend on, and of where arrays lie."""
+    return changes + moves
+
+
+def move_count():
+    """How often an array's memory was exchanged."""
+    return moves
 
 
 cdef Recorder recorder = None

@@ -11,6 +11,7 @@ import numpy as np
 from .. import _core
 from .._core import launch
 from .._core import ops as op
+from ..autograd import is_grad_enabled
 from ..tensor import Tensor, as_tensor, empty
 from .passes import drop_dead_calls, fuse_activations, plan_memory
 from .program import Program
@@ -30,11 +31,16 @@ class Recording:
         The calls, after all passes.
     """
 
-    def __init__(self, inputs: list[Tensor], program: Program, result: Any) -> None:
+    def __init__(
+        self, inputs: list[Tensor], program: Program, result: Any, modules: list[Any]
+    ) -> None:
         self.inputs = inputs
         self.program = program
         self.result = result
         self._ready = program.lower()
+        unique = {id(m): m for m in modules}
+        self._modules = [(m, m.training, _structure(m)) for m in unique.values()]
+        self._moves = _core.move_count()
 
     def __call__(self, arguments: list[Tensor]) -> Any:
         for there, value in zip(self.inputs, arguments, strict=True):
@@ -50,39 +56,90 @@ class Recording:
         """The calls as text, with threads, cost and places in the arena."""
         return self.program.show(self._ready.steps())
 
+    def fits(self) -> bool:
+        """Whether the modules are in the modes, and all memory is where it was, when this was recorded.
+
+        Raises
+        ------
+        RecordingError
+            If a module has other layers or parameters since.
+        """
+        for module, _, structure in self._modules:
+            if _structure(module) != structure:
+                raise _core.RecordingError(
+                    f"compile: a {type(module).__name__} has other layers or parameters than when it "
+                    "was recorded; call reset() on the compiled function to record it anew"
+                )
+        return self._moves == _core.move_count() and all(
+            module.training is training for module, training, _ in self._modules
+        )
+
 
 class Compiled:
     """What `compile` returns."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
-        self._recordings: dict[Any, Recording] = {}
+        self._recordings: dict[Any, list[Recording]] = {}
+        self._changes = _core.change_count()
         self.latest: Recording | None = None
         update_wrapper(self, function, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         values: list[Tensor] = []
-        key = _key((args, kwargs), values)
-        recording = self._recordings.get(key)
+        key = (is_grad_enabled(), _key((args, kwargs), values))
+        recordings = self._recordings.get(key)
+        if recordings and self._changes == _core.change_count():
+            recording: Recording | None = recordings[0]
+        else:
+            recording = self._find(key)
         if recording is None:
             recording = self._record(args, kwargs, values)
-            self._recordings[key] = self.latest = recording
+            self._recordings.setdefault(key, []).insert(0, recording)
+            self._changes = _core.change_count()
+            self.latest = recording
             return _fresh(recording.result)
         self.latest = recording
         return recording(values)
 
+    def _find(self, key: Any) -> Recording | None:
+        """Something changed: the recording for the arguments that still fits, first in its list."""
+        moves = _core.move_count()
+        for kind, recordings in list(self._recordings.items()):
+            kept = [r for r in recordings if r._moves == moves]  # the others' memory is gone
+            kept.sort(key=lambda r: not r.fits())
+            self._recordings[kind] = kept
+        found = self._recordings.get(key)
+        fitting = found[0] if found and found[0].fits() else None
+        # The order is right for all kinds of arguments now, if each has a recording that fits.
+        if all(r and r[0].fits() for r in self._recordings.values()):
+            self._changes = _core.change_count()
+        return fitting
+
     def _record(self, args: Any, kwargs: Any, values: list[Tensor]) -> Recording:
         inputs = [_buffer(v) for v in values]
         filled_args, filled_kwargs = _replace((args, kwargs), iter(inputs))
-        program, result = trace(
+        program, result, modules = trace(
             lambda: _detached(self._function(*filled_args, **filled_kwargs)), inputs
         )
         program = plan_memory(fuse_activations(drop_dead_calls(program)))
-        return Recording(inputs, program, result)
+        return Recording(inputs, program, result, modules)
+
+    def reset(self) -> None:
+        """Forget all recordings."""
+        self._recordings.clear()
+        self.latest = None
 
     def show(self) -> str:
         """The calls of the latest recording as text."""
         return "not recorded yet" if self.latest is None else self.latest.show()
+
+
+def _structure(module: Any) -> tuple[int, ...]:
+    """The identities of a module's own layers and tensors."""
+    return tuple(
+        [id(v) for v in vars(module).values() if isinstance(v, Tensor) or hasattr(v, "forward")]
+    )
 
 
 def compile(function: Callable[..., Any]) -> Compiled:

@@ -13,7 +13,7 @@ from .program import Buffer, Call, Program, View
 __all__ = ["trace"]
 
 
-def trace(function: Callable[[], Any], inputs: Sequence[Tensor]) -> tuple[Program, Any]:
+def trace(function: Callable[[], Any], inputs: Sequence[Tensor]) -> tuple[Program, Any, list[Any]]:
     """Run a function, noting its calls.
 
     Parameters
@@ -30,13 +30,15 @@ def trace(function: Callable[[], Any], inputs: Sequence[Tensor]) -> tuple[Progra
         (inputs, parameters, results, what the function stored somewhere) stays where it is.
     result : object
         What the function returned.
+    used : list of object
+        What noted itself while it ran (`_core.note_use`): the modules that were called.
     """
     recorder = _core.Recorder(inputs)
     with recorder:
         result = function()
-    calls = recorder.calls
+    calls, used = recorder.calls, recorder.used
     del recorder
-    return Program(_lift(calls)), result
+    return Program(_lift(calls)), result, used
 
 
 def _lift(recorded: list[_core.Call]) -> list[Call]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self, overload
 
+from .._core import note_change
 from ..tensor import as_tensor
 from .module import Module
 
@@ -32,6 +33,7 @@ class _Numbered(Module):
         for name, _ in _children(self):
             del self.__dict__[name]
         self.__dict__.update(new)
+        note_change()
 
     def __len__(self) -> int:
         return len(_children(self))
@@ -196,7 +198,7 @@ class ModuleDict(Module):
     def pop(self, key: str) -> Module:
         """Take a module out and return it."""
         module = self[key]
-        del self.__dict__[key]
+        delattr(self, key)
         return module
 
     def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:

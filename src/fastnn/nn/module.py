@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
+from .._core import note_change, note_use
 from ..dtypes import as_dtype
 from ..flat import Flat, flatten
 from ..tensor import Tensor
@@ -67,6 +68,7 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward: define forward(self, x)")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        note_use(self)
         try:
             if not self._forward_hooks and not self._forward_pre_hooks:
                 return self.forward(*args, **kwargs)
@@ -117,9 +119,12 @@ class Module:
             raise TypeError(
                 f"{place} is a buffer: assign a Tensor or None, not {type(value).__name__}"
             )
+        if name == "training" or isinstance(value, (Module, Tensor)) or name in attributes:
+            note_change()
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
+        note_change()
         object.__delattr__(self, name)
         self._buffer_names.pop(name, None)
 
@@ -282,7 +287,9 @@ class Module:
         if not isinstance(mode, bool):
             raise TypeError(f"train: mode must be True or False, not {mode!r}")
         for module in self.modules():
-            module.__dict__["training"] = mode
+            if module.__dict__["training"] is not mode:
+                module.__dict__["training"] = mode
+                note_change()
         return self
 
     def eval(self) -> Self:
