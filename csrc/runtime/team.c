@@ -36,9 +36,10 @@ static atomic_flag team_taken = ATOMIC_FLAG_INIT;
 static _Alignas(64) fnn_event posted;
 static _Alignas(64) atomic_uint gate;
 static _Alignas(64) fnn_event finished;
-static team_job *posted_job; /* read by those that joined */
-static int workers;          /* started so far */
-static int absent;           /* not all that the last job wanted came */
+static team_job *posted_job;      /* read by those that joined */
+static _Atomic int64_t posted_at; /* in fnn_nanoseconds */
+static int workers;               /* started so far */
+static int absent;                /* not all that the last job wanted came */
 static unsigned jobs;
 static _Thread_local int inside_team;
 
@@ -125,9 +126,8 @@ static void work(void) {
     if (!id) {
       fnn_event_wait(&posted, seen, habit.awake);
       seen = fnn_event_now(&posted);
-      int64_t now = fnn_nanoseconds();
-      learn(&habit, now - idle_since);
-      idle_since = now;
+      learn(&habit, atomic_load(&posted_at) - idle_since);
+      idle_since = fnn_nanoseconds();
       continue;
     }
     team_job *job = posted_job;
@@ -142,6 +142,7 @@ static void work(void) {
 static int assemble(team_job *job, int wanted, int64_t patience) {
   posted_job = job;
   atomic_store(&gate, GATE_OPEN | (unsigned)wanted << 16);
+  atomic_store(&posted_at, fnn_nanoseconds());
   fnn_event_signal(&posted, wanted);
   if (absent && jobs++ % 32) patience /= 8; /* now and then with full patience */
   int64_t until = 0;
