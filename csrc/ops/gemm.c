@@ -249,7 +249,7 @@ fnn_status fnn_gemm_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why)
   plan->bytes = (double)g.size * (mn + (double)g.batches * k * (double)(g.m + g.n));
   plan->workspace = g.group * (g.a_panels_bytes + g.b_panels_bytes) * (gemm_phases(&g) > 1 ? 2 : 1);
   /* A thread is worth its start for some microseconds of work: of products, or of memory. */
-  double worth = plan->flops / (64e3 * fnn_kernels_of(c->dtype)->lanes);
+  double worth = plan->flops / (160e3 * fnn_kernels_of(c->dtype)->lanes);
   if (worth < plan->bytes / 400e3) worth = plan->bytes / 400e3;
   plan->tasks = at_most(g.batches * ceil_div(g.m, g.height) * ceil_div(g.n, g.width),
                         at_least(1, (int64_t)worth));
