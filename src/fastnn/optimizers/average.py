@@ -50,6 +50,8 @@ class EMA:
     ) -> None:
         if not 0 <= decay <= 1:
             raise ValueError(f"EMA: decay must lie between 0 and 1, got {decay}")
+        if hasattr(params, "parameters"):
+            raise TypeError(f"EMA: pass {type(params).__name__}.parameters(), not the model itself")
         self.params = list(params)
         if not self.params:
             raise ValueError("EMA: no parameters were given")

@@ -65,6 +65,10 @@ class Optimizer:
     ) -> None:
         if isinstance(params, Tensor):
             raise TypeError("optimizer: params is a single tensor; pass a list of them")
+        if hasattr(params, "parameters"):
+            raise TypeError(
+                f"optimizer: pass {type(params).__name__}.parameters(), not the model itself"
+            )
         if clip_norm is not None and not clip_norm > 0:
             raise ValueError(f"optimizer: clip_norm must be positive, got {clip_norm}")
         self.defaults = {**defaults, "clip_value": clip_value}
