@@ -352,7 +352,8 @@ def test_odd_arrays_give_what_their_copies_give(odd):
     plain = np.array(strange, dtype="float32")
     layer = nn.Linear(4, 3)
     want = layer(fastnn.tensor(plain)).numpy()
-    np.testing.assert_array_equal(layer(fastnn.as_tensor(strange)).numpy(), want)
+    got = layer(fastnn.as_tensor(strange)).numpy()
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-5)  # strides may choose another kernel
 
 
 # --- found by trying ---
