@@ -1,7 +1,7 @@
 # Instruction sets, threads, memory in use.
 
 def isa_compiled():
-    """{name: whether this CPU has it} of the instruction sets compiled in, the best last."""
+    """{name: whether this CPU has it} of the instruction sets compiled in, the best first."""
     cdef const char *name
     cdef int supported, i = 0
     found = {}
