@@ -165,44 +165,36 @@ static void gemm_rectangle(const fnn_gemm *g, const gemm_phase *phase, int64_t i
   }
 }
 
-/* The team as a grid over row tiles x column tiles that leaves the busiest thread the least to do, and
- * among those the one whose threads read the least. */
-static void gemm_grid(const fnn_gemm *g, int64_t row_tiles, int64_t col_tiles, const fnn_team *team,
-                      fnn_range *rows, fnn_range *cols) {
-  int64_t best = INT64_MAX, best_reads = INT64_MAX;
-  int down = 1;
-  for (int d = 1; d <= team->size; d++) {
-    if (team->size % d) continue;
-    int64_t r = ceil_div(row_tiles, d), c = ceil_div(col_tiles, team->size / d);
-    int64_t reads = r * g->height + c * g->width;
-    if (r * c < best || (r * c == best && reads < best_reads)) {
-      best = r * c;
-      best_reads = reads;
-      down = d;
-    }
-  }
-  fnn_team by_rows = {.id = team->id / (team->size / down), .size = down};
-  fnn_team by_cols = {.id = team->id % (team->size / down), .size = team->size / down};
-  *rows = fnn_share(row_tiles, &by_rows);
-  *cols = fnn_share(col_tiles, &by_cols);
+/* Pieces of a phase's slab for each thread: several, so that one that is kept from its core leaves its
+ * pieces to the others. */
+#define PIECES 6
+
+/* A piece is rows x cols tiles: at most a strip of rows, and as many columns as make enough pieces. */
+static void gemm_piece(const fnn_gemm *g, int64_t items, int64_t row_tiles, int64_t col_tiles,
+                       int threads, int64_t *rows, int64_t *cols) {
+  int64_t wanted = threads > 1 ? ceil_div(threads * PIECES, items) : 1;
+  *rows = wanted > 1 ? ceil_div(row_tiles, ceil_div(row_tiles, g->strip)) : row_tiles;
+  *cols = at_least(1, col_tiles * ceil_div(row_tiles, *rows) / wanted);
+  int64_t across = ceil_div(col_tiles, *cols);
+  if (across * ceil_div(row_tiles, *rows) < wanted)
+    *rows = at_least(1, ceil_div(row_tiles, ceil_div(wanted, across)));
 }
 
-static void gemm_compute(const fnn_gemm *g, const gemm_phase *phase, const fnn_team *team) {
+static void gemm_compute(const fnn_gemm *g, const gemm_phase *phase, fnn_team *team) {
   int64_t row_tiles = ceil_div(phase->m, g->height), col_tiles = ceil_div(phase->n, g->width);
-  fnn_range rows, cols;
-  if (phase->items == 1) {
-    gemm_grid(g, row_tiles, col_tiles, team, &rows, &cols);
-    if (rows.begin < rows.end && cols.begin < cols.end) gemm_rectangle(g, phase, 0, rows, cols);
-    return;
+  int64_t down, across;
+  gemm_piece(g, phase->items, row_tiles, col_tiles, team->size, &down, &across);
+  int64_t row_pieces = ceil_div(row_tiles, down), col_pieces = ceil_div(col_tiles, across);
+  int64_t pieces = phase->items * row_pieces * col_pieces;
+  for (int64_t i; (i = fnn_take(team)) < pieces;) {
+    fnn_range rows, cols;
+    rows.begin = i / col_pieces % row_pieces * down;
+    rows.end = at_most(row_tiles, rows.begin + down);
+    cols.begin = i % col_pieces * across;
+    cols.end = at_most(col_tiles, cols.begin + across);
+    gemm_rectangle(g, phase, i / (row_pieces * col_pieces), rows, cols);
   }
-  fnn_range share = fnn_share(phase->items * row_tiles, team);
-  cols.begin = 0;
-  cols.end = col_tiles;
-  for (int64_t i = share.begin; i < share.end; i += rows.end - rows.begin) {
-    rows.begin = i % row_tiles;
-    rows.end = at_most(row_tiles, rows.begin + share.end - i);
-    gemm_rectangle(g, phase, i / row_tiles, rows, cols);
-  }
+  fnn_taken(team, pieces);
 }
 
 /* matmul: c (..., m, n) = act(a (..., m, k) b (..., k, n) + bias (n)), or c += where accumulate is not 0.

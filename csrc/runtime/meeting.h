@@ -6,10 +6,11 @@
 #include "wait.h"
 
 typedef struct {
-  int64_t awake;                   /* how long a member spins before it sleeps, in ns */
-  _Alignas(64) atomic_int arrived; /* members at the barrier */
-  _Alignas(64) fnn_event phase;    /* how often it has opened */
-  _Alignas(64) atomic_flag lock;   /* guards the failure */
+  int64_t awake;                     /* how long a member spins before it sleeps, in ns */
+  _Alignas(64) atomic_int arrived;   /* members at the barrier */
+  _Alignas(64) fnn_event phase;      /* how often it has opened */
+  _Alignas(64) atomic_llong tickets; /* handed out: see fnn_take */
+  _Alignas(64) atomic_flag lock;     /* guards the failure */
   atomic_int status;
   int64_t position;
   fnn_failure failure;

@@ -18,6 +18,7 @@ typedef struct {
   int threads, meets;
   char *workspace;
   fnn_meeting meeting; /* of the threads that run it */
+  int64_t taken[2];    /* tickets drawn before, by the parity of the repetition */
 } step;
 
 struct fnn_program {
@@ -153,13 +154,18 @@ void fnn_program_free(fnn_program *p) {
 /* --- running it --- */
 
 /* One call, by those members of the team that take part. */
-static void run_step(const fnn_program *p, int64_t k, const fnn_team *team) {
+static void run_step(const fnn_program *p, int64_t k, int64_t round, const fnn_team *team) {
   step *s = (step *)&p->steps[k];
   int size = s->threads < team->size ? s->threads : team->size;
   if (team->id >= size) return;
-  fnn_team part = {.id = team->id, .size = size, .workspace = s->workspace, .meeting = &s->meeting};
+  fnn_team part = {.id = team->id,
+                   .size = size,
+                   .workspace = s->workspace,
+                   .meeting = &s->meeting,
+                   .taken = s->taken[round & 1]};
   int64_t begin = p->seconds && team->id == 0 ? fnn_nanoseconds() : 0;
   s->run(&s->call, &part);
+  if (team->id == 0) s->taken[~round & 1] = part.taken;
   if (p->seconds && team->id == 0) p->seconds[k] += 1e-9 * (double)(fnn_nanoseconds() - begin);
 }
 
@@ -172,7 +178,7 @@ static void member(const void *arg, fnn_team *team) {
     for (int64_t k = 0; k < p->n; k++) {
       step *s = &p->steps[k];
       if (s->meets) fnn_team_barrier(team);
-      run_step(p, k, team);
+      run_step(p, k, round, team);
       if (!s->plan.may_fail) continue;
       fnn_team_barrier(team);
       if (atomic_load(&s->meeting.status) == FNN_OK) continue;
@@ -196,7 +202,10 @@ fnn_status fnn_program_run(fnn_program *p, int64_t repeats, double seconds, int6
   p->done = 0;
   p->failed_at = -1;
   p->until = seconds > 0 ? fnn_nanoseconds() + (int64_t)(seconds * 1e9) : 0;
-  for (int64_t k = 0; k < p->n; k++) fnn_meeting_reset(&p->steps[k].meeting, AWAKE);
+  for (int64_t k = 0; k < p->n; k++) {
+    fnn_meeting_reset(&p->steps[k].meeting, AWAKE);
+    p->steps[k].taken[0] = p->steps[k].taken[1] = 0;
+  }
   fnn_team_run(p->threads, PATIENCE, member, p, NULL, why);
   *done = p->done;
   if (p->failed_at < 0) return FNN_OK;

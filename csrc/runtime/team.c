@@ -16,6 +16,7 @@
 #endif
 
 #include "backend.h"
+#include "placement.h"
 #include "wait.h"
 
 typedef struct {
@@ -46,6 +47,7 @@ static _Thread_local int inside_team;
 #if !defined(_WIN32)
 /* The threads of a team do not exist in a child, nor does the caller that had taken it. */
 static void in_child(void) {
+  fnn_place_none();
   workers = absent = 0;
   atomic_store(&gate, 0);
   atomic_store(&posted.sleepers, 0);
@@ -121,6 +123,7 @@ static void work(void) {
   idle_habit habit = {.awake = LONG, .needed = FEW};
   int64_t idle_since = fnn_nanoseconds();
   fnn_prompt_thread();
+  fnn_place_worker();
   for (unsigned seen = 0;;) {
     int id = join(), size;
     if (!id) {
@@ -141,6 +144,7 @@ static void work(void) {
 /* Open the gate for `wanted` workers and close it when they are in or patience ends. Returns how many. */
 static int assemble(team_job *job, int wanted, int64_t patience) {
   posted_job = job;
+  fnn_place_caller();
   atomic_store(&gate, GATE_OPEN | (unsigned)wanted << 16);
   atomic_store(&posted_at, fnn_nanoseconds());
   fnn_event_signal(&posted, wanted);

@@ -14,7 +14,8 @@
 typedef struct {
   int id, size;         /* this thread's number, 0 <= id < size */
   char *workspace;      /* plan.workspace bytes, shared by all, 64-byte aligned */
-  fnn_meeting *meeting; /* barrier, failure */
+  fnn_meeting *meeting; /* barrier, failure, tickets */
+  int64_t taken;        /* the tickets of lists that are done with */
 } fnn_team;
 
 typedef void (*fnn_team_fn)(const void *arg, fnn_team *team);
@@ -48,5 +49,16 @@ static inline fnn_range fnn_share(int64_t n, const fnn_team *team) {
   r.end = r.begin + each + (id < more);
   return r;
 }
+
+/* Tasks for whoever comes first, where a thread may be kept from its core by another program and the rest
+ * should not wait for its share: each member calls this until the number is n or more, then fnn_taken. The
+ * members must meet between two lists. */
+static inline int64_t fnn_take(const fnn_team *team) {
+  return (int64_t)atomic_fetch_add_explicit(&team->meeting->tickets, 1, memory_order_relaxed) -
+         team->taken;
+}
+
+/* A list of n tasks is done with: every member has drawn one ticket too many. */
+static inline void fnn_taken(fnn_team *team, int64_t n) { team->taken += n + team->size; }
 
 #endif
