@@ -145,6 +145,8 @@ def matmul(a: Any, b: Any) -> Tensor:
     """
     plain = product(Tensor, a, b)
     if plain is not None:
+        if not (a._requires_grad or b._requires_grad):
+            return plain
         return record(plain, "matmul", _times_backward, (a, b), (a, b, False))
     a, b = float_pair("matmul", a, b)
     if a.ndim == 0 or b.ndim == 0:
