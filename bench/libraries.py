@@ -45,11 +45,7 @@ class Fastnn:
     def gemm(self, a, b):
         x, y = self.f.as_tensor(a), self.f.as_tensor(b)
 
-        def run():
-            with self.f.no_grad():
-                return x @ y
-
-        return run
+        return lambda: x @ y  # nothing here requires a gradient
 
     def model(self, weights):
         nn = self.f.nn
@@ -119,11 +115,7 @@ class Torch(Fastnn):
     def gemm(self, a, b):
         x, y = self.t.from_numpy(a), self.t.from_numpy(b)
 
-        def run():
-            with self.t.no_grad():
-                return x @ y
-
-        return run
+        return lambda: x @ y  # nothing here requires a gradient
 
     def model(self, weights):
         nn = self.t.nn
