@@ -1,6 +1,7 @@
 """What every test may ask for: an ISA, a thread count, a seeded generator, the real data sets."""
 
 import os
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -63,8 +64,10 @@ def rng():
 
 @pytest.fixture(autouse=True)
 def same_seed():
-    """Every test starts from the same random state, whatever ran before it."""
+    """Every test starts from the same random state, whatever ran before it; PyTorch's too."""
     fastnn.manual_seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture(scope="session")
