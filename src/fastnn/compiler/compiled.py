@@ -46,7 +46,7 @@ class Recording:
         for there, value in zip(self.inputs, arguments, strict=True):
             launch(op.copy, (value, there))
         self._ready.run()
-        return _fresh(self.result)
+        return _mapped(self.result, _copied)
 
     def run_many(self, repeats: int, seconds: float = 0) -> int:
         """Run the calls again and again on what the inputs hold. Returns how often."""
@@ -98,7 +98,7 @@ class Compiled:
             self._recordings.setdefault(key, []).insert(0, recording)
             self._changes = _core.change_count()
             self.latest = recording
-            return _fresh(recording.result)
+            return _mapped(recording.result, _copied)
         self.latest = recording
         return recording(values)
 
@@ -118,9 +118,10 @@ class Compiled:
 
     def _record(self, args: Any, kwargs: Any, values: list[Tensor]) -> Recording:
         inputs = [_buffer(v) for v in values]
-        filled_args, filled_kwargs = _replace((args, kwargs), iter(inputs))
+        buffers = iter(inputs)
+        filled_args, filled_kwargs = _mapped((args, kwargs), lambda _: next(buffers))
         program, result, modules = trace(
-            lambda: _detached(self._function(*filled_args, **filled_kwargs)), inputs
+            lambda: _mapped(self._function(*filled_args, **filled_kwargs), _detached), inputs
         )
         program = plan_memory(fuse_activations(drop_dead_calls(program)))
         return Recording(inputs, program, result, modules)
@@ -186,13 +187,14 @@ def _key(value: Any, tensors: list[Tensor]) -> Any:
     return (type(value), value)
 
 
-def _replace(value: Any, tensors: Any) -> Any:
+def _mapped(value: Any, function: Callable[[Any], Any]) -> Any:
+    """A nest of tuples, lists and dicts with each tensor and array in it replaced."""
     if isinstance(value, (Tensor, np.ndarray)):
-        return next(tensors)
+        return function(value)
     if isinstance(value, (tuple, list)):
-        return type(value)([_replace(v, tensors) for v in value])
+        return type(value)([_mapped(v, function) for v in value])
     if isinstance(value, dict):
-        return {k: _replace(v, tensors) for k, v in value.items()}
+        return {k: _mapped(v, function) for k, v in value.items()}
     return value
 
 
@@ -205,23 +207,13 @@ def _buffer(value: Tensor) -> Tensor:
 
 def _detached(value: Any) -> Any:
     """Without the history, which would keep every intermediate of the recording alive."""
-    if isinstance(value, Tensor):
-        return value if value._node is None else value.detach()
-    if isinstance(value, (tuple, list)):
-        return type(value)([_detached(v) for v in value])
-    if isinstance(value, dict):
-        return {k: _detached(v) for k, v in value.items()}
-    return value
+    return value.detach() if isinstance(value, Tensor) and value._node is not None else value
 
 
-def _fresh(value: Any) -> Any:
-    """Copies, which the next run does not overwrite."""
-    if isinstance(value, Tensor):
-        made = _core.empty_like(value)
-        launch(op.copy, (value, made))
-        return made
-    if isinstance(value, (tuple, list)):
-        return type(value)([_fresh(v) for v in value])
-    if isinstance(value, dict):
-        return {k: _fresh(v) for k, v in value.items()}
-    return value
+def _copied(value: Any) -> Any:
+    """A copy, which the next run does not overwrite."""
+    if not isinstance(value, Tensor):
+        return value
+    made = _core.empty_like(value)
+    launch(op.copy, (value, made))
+    return made
