@@ -8,7 +8,9 @@ import pytest
 
 import fastnn
 from fastnn import RecordingError, Tensor, nn, optimizers
-from fastnn.compiler.passes import drop_dead_calls, plan_memory
+from fastnn.compiler.passes import run_passes
+from fastnn.compiler.passes.dead import drop_dead_calls
+from fastnn.compiler.passes.memory import plan_memory
 from fastnn.compiler.program import span
 from fastnn.compiler.trace import trace
 
@@ -164,7 +166,7 @@ def test_no_two_live_temporaries_overlap():
     model = mlp(5, 9, 17, 3)
     x, y = Tensor(data(6, 5)), Tensor(np.arange(6) % 3)
     step = train_step(model, optimizers.SGD(model.parameters(), lr=0.1))
-    program = plan_memory(drop_dead_calls(trace(lambda: step(x, y).detach(), [x, y])[0]))
+    program = run_passes(trace(lambda: step(x, y).detach(), [x, y])[0])
     uses = {}
     for i, call in enumerate(program.calls):
         for view in call.views:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import update_wrapper
 from typing import Any
 
@@ -13,7 +13,7 @@ from .._core import launch
 from .._core import ops as op
 from ..autograd import is_grad_enabled
 from ..tensor import Tensor, as_tensor, empty
-from .passes import drop_dead_calls, fuse_activations, plan_memory
+from .passes import run_passes
 from .program import Program
 from .trace import trace
 
@@ -78,8 +78,9 @@ class Recording:
 class Compiled:
     """What `compile` returns."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], without: Collection[str] = ()) -> None:
         self._function = function
+        self._without = without
         self._recordings: dict[Any, list[Recording]] = {}
         self._changes = _core.change_count()
         self.latest: Recording | None = None
@@ -123,7 +124,7 @@ class Compiled:
         program, result, modules = trace(
             lambda: _mapped(self._function(*filled_args, **filled_kwargs), _detached), inputs
         )
-        program = plan_memory(fuse_activations(drop_dead_calls(program)))
+        program = run_passes(program, self._without)
         return Recording(inputs, program, result, modules)
 
     def reset(self) -> None:
@@ -143,7 +144,7 @@ def _structure(module: Any) -> tuple[int, ...]:
     )
 
 
-def compile(function: Callable[..., Any]) -> Compiled:
+def compile(function: Callable[..., Any], *, without: Collection[str] = ()) -> Compiled:
     """Record a function of tensors and replay it in C.
 
     The first call for each new set of argument shapes and dtypes runs the function and notes the ops it
@@ -156,6 +157,8 @@ def compile(function: Callable[..., Any]) -> Compiled:
     function : callable
         Its arguments may be tensors and numpy arrays, in nested tuples, lists and dicts; anything else must
         be hashable, and another value of it makes another recording. Results are detached from the graph.
+    without : collection of str
+        Names of passes to leave out (`fastnn.compiler.passes.PASSES`), to see what each does.
 
     Raises
     ------
@@ -171,7 +174,7 @@ def compile(function: Callable[..., Any]) -> Compiled:
     """
     if not callable(function):
         raise TypeError(f"compile: expected a function, got {type(function).__name__}")
-    return Compiled(function)
+    return Compiled(function, without)
 
 
 def _key(value: Any, tensors: list[Tensor]) -> Any:

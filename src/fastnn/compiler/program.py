@@ -63,6 +63,7 @@ class Call:
     op: int
     views: tuple[View | None, ...]
     scalars: tuple[float, ...]
+    layer: str = ""  # the module that it is part of: "0.linear", with " backward" for its gradients
 
     @property
     def name(self) -> str:

@@ -1,30 +1,14 @@
-"""Passes: each takes a `Program` and returns another that computes the same."""
+"""What a matrix product ends with: calls on its result that are made part of it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from .. import _core
-from .._core import ops as op
-from .program import Buffer, Call, Program, View
+from ... import _core
+from ..._core import ops as op
+from ..program import Call, Program, View
 
-__all__ = ["drop_dead_calls", "fuse_activations", "plan_memory"]
-
-# A temporary begins at a multiple of this: a cache line, and the widest vector.
-ALIGN = 64
-
-
-def drop_dead_calls(program: Program) -> Program:
-    """Without the calls whose results are temporaries that nobody reads."""
-    live: set[int] = set()
-    kept = []
-    for call in reversed(program.calls):
-        inputs, outputs = call.split()
-        if any(v.buffer.array is not None or id(v.buffer) in live for v in outputs):
-            kept.append(call)
-            live.update(id(v.buffer) for v in inputs)
-    kept.reverse()
-    return Program(kept)
+__all__ = ["fuse_activations"]
 
 
 def fuse_activations(program: Program) -> Program:
@@ -64,7 +48,7 @@ def fuse_activations(program: Program) -> Program:
             continue
         y = replace(y, shape=product.shape, strides=product.strides, array=_as(y, product))
         scalars = (0, after.op, *after.scalars, *(0.0,) * (2 - len(after.scalars)))
-        calls[i] = Call(op.matmul, (*call.views[:3], y), scalars)
+        calls[i] = replace(call, views=(*call.views[:3], y), scalars=scalars)
         calls[j] = None
     return Program([call for call in calls if call is not None])
 
@@ -90,34 +74,3 @@ def _as(y: View, layout: View) -> _core.Array | None:
     if y.array is None:
         return None
     return _core.view(_core.Array, y.array, layout.shape, layout.strides)
-
-
-def plan_memory(program: Program) -> Program:
-    """With a place in one arena for each temporary: those that are never needed at once may share.
-
-    The largest are placed first, each at the lowest place that is free for as long as it lives (as in
-    "Efficient Memory Management for Deep Neural Net Inference", Pisarchyk and Lee 2020, greedy by size).
-    """
-    first: dict[int, int] = {}
-    last: dict[int, int] = {}
-    for i, call in enumerate(program.calls):
-        for view in call.views:
-            if view is not None and view.buffer.array is None:
-                first.setdefault(id(view.buffer), i)
-                last[id(view.buffer)] = i
-    placed: list[tuple[int, int, Buffer]] = []
-    places: dict[int, int] = {}
-    arena = 0
-    for buffer in sorted(program.temporaries(), key=lambda b: -b.size):
-        size = -(-max(buffer.size, 1) // ALIGN) * ALIGN
-        at = 0
-        for begin, end, other in sorted(placed, key=lambda p: p[0]):
-            apart = last[id(buffer)] < first[id(other)] or last[id(other)] < first[id(buffer)]
-            if not apart:
-                if at + size <= begin:
-                    break
-                at = max(at, end)
-        placed.append((at, at + size, buffer))
-        places[id(buffer)] = at
-        arena = max(arena, at + size)
-    return Program(program.calls, places, arena)

@@ -1,0 +1,31 @@
+"""Passes: each takes a `Program` and returns another that computes the same.
+
+`PASSES` has them by name, in the order in which `run_passes` applies them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from ..program import Program
+from .dead import drop_dead_calls
+from .epilogue import fuse_activations
+from .memory import plan_memory
+
+__all__ = ["PASSES", "run_passes"]
+
+PASSES: dict[str, Callable[[Program], Program]] = {
+    "dead": drop_dead_calls,
+    "activation": fuse_activations,
+}
+
+
+def run_passes(program: Program, without: Collection[str] = ()) -> Program:
+    """All passes but some, and the plan of the memory, which no program can do without."""
+    unknown = set(without) - set(PASSES)
+    if unknown:
+        raise ValueError(f"no pass is named {', '.join(map(repr, unknown))}; there are {', '.join(PASSES)}")
+    for name, transform in PASSES.items():
+        if name not in without:
+            program = transform(program)
+    return plan_memory(program)
