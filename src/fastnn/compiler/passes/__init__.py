@@ -24,7 +24,9 @@ def run_passes(program: Program, without: Collection[str] = ()) -> Program:
     """All passes but some, and the plan of the memory, which no program can do without."""
     unknown = set(without) - set(PASSES)
     if unknown:
-        raise ValueError(f"no pass is named {', '.join(map(repr, unknown))}; there are {', '.join(PASSES)}")
+        raise ValueError(
+            f"no pass is named {', '.join(map(repr, unknown))}; there are {', '.join(PASSES)}"
+        )
     for name, transform in PASSES.items():
         if name not in without:
             program = transform(program)
