@@ -99,7 +99,7 @@ cdef class Array:
     def __getbuffer__(self, Py_buffer *view, int flags):
         cdef int i, n = self.a.ndim
         if recorder is not None:
-            recorder.refuse_reading(self.owner)
+            recorder.lend(self.owner)
         cdef int64_t itemsize = ITEMSIZE[self.a.dtype]
         cdef Py_ssize_t *dims
         if flags & PyBUF_WRITABLE and self.locked:
@@ -145,7 +145,7 @@ cdef class Array:
         if self.locked:
             raise BufferError("__dlpack__: this tensor's memory is read-only; call clone() first")
         if recorder is not None:
-            recorder.refuse_reading(self.owner)
+            recorder.lend(self.owner)
         return to_capsule(self)
 
 

@@ -89,22 +89,28 @@ cdef raise_failure(int op, fnn_status status, fnn_failure *why, tuple arrays):
 
 
 def launch(int op, tuple arrays not None, tuple scalars not None=()):
-    """Run an op: its arrays (inputs, then outputs, None where optional and absent) and its scalars."""
+    """Run an op: its arrays (inputs, then outputs, None where optional and absent) and its scalars.
+
+    While a recording is under way the call is checked and noted, and nothing is computed.
+    """
     cdef fnn_call call
     cdef fnn_failure why
     cdef fnn_status status
+    cdef c_plan plan
     cdef int64_t elements
     why.message = NULL
     fill_call(&call, op, arrays, scalars, &elements)
-    if elements < SHORT:
+    if recorder is not None and recorder.listens():
+        status = fnn_plan_call(&call, &plan, &why)
+        if status == FNN_OK:
+            recorder.note(op, arrays, scalars)
+    elif elements < SHORT:
         status = fnn_launch(&call, &why)
     else:
         with nogil:
             status = fnn_launch(&call, &why)
     if status != FNN_OK:
         raise_failure(op, status, &why, arrays)
-    if recorder is not None:
-        recorder.note(op, arrays, scalars)
 
 
 def product(type cls not None, a, b):

@@ -89,6 +89,7 @@ cdef class Pooled(Owner):
     cdef void *memory
     cdef int64_t size
     cdef int64_t born  # the recording in which it was made, 0 for none
+    cdef bint filled  # whether Python was given it to write in that recording
 
     def __dealloc__(self):
         if self.memory != NULL:

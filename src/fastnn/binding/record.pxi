@@ -5,9 +5,9 @@ class RecordingError(RuntimeError):
 
 
 cdef class Recorder:
-    """Notes the launches that its thread makes within a ``with`` block.
+    """Notes the launches that its thread makes within a ``with`` block; none of them computes anything.
 
-    Reading the values of an input, or of what a call wrote, is an error: a replay would not read them.
+    Reading the values of an input, or of what a call wrote, is an error: there are none yet.
     """
     cdef readonly list calls
     cdef readonly list used  # what noted itself with note_use
@@ -36,17 +36,24 @@ cdef class Recorder:
         global recorder
         recorder = None
 
+    cdef bint listens(self):
+        """Whether the calling thread is the one that records."""
+        return PyThread_get_thread_ident() == self.thread
+
     cdef note(self, int op, tuple arrays, tuple scalars):
         cdef int i
-        if PyThread_get_thread_ident() != self.thread:
-            return
         for i in range(N_INPUTS[op], N_ARRAYS[op]):
             if arrays[i] is not None:
                 (<Array>arrays[i]).owner.recording = self.number
         self.calls.append((op, arrays, scalars))
 
-    cdef refuse_reading(self, Owner owner):
-        if owner.recording == self.number and PyThread_get_thread_ident() == self.thread:
+    cdef lend(self, Owner owner):
+        """Python is given memory to read and write."""
+        if not self.listens():
+            return
+        if isinstance(owner, Pooled) and (<Pooled>owner).born == self.number:
+            (<Pooled>owner).filled = True
+        if owner.recording == self.number:
             raise RecordingError(
                 f"{user_line()}: a value of a tensor was read while the function was recorded; a replay "
                 "computes without Python, so it could not follow. Return the tensor and read it "
@@ -96,15 +103,16 @@ def user_line():
 
 
 def memory_of(Array x not None):
-    """(owner, offset, size, recording in which it was made): the memory that x is a view of, in bytes.
+    """(owner, offset, size, born, filled): the memory that x is a view of, in bytes.
 
-    Offset and size are 0 for memory that is not ours; the recording is 0 for all memory made outside one.
+    Offset and size are 0 for memory that is not ours. Born is the recording in which it was made, 0 for
+    none; filled is whether Python was given that memory to write meanwhile.
     """
     cdef Pooled p
     if isinstance(x.owner, Pooled):
         p = <Pooled>x.owner
-        return (p, <char *>x.a.data - <char *>p.memory, p.size, p.born)
-    return (x.owner, 0, 0, 0)
+        return (p, <char *>x.a.data - <char *>p.memory, p.size, p.born, p.filled)
+    return (x.owner, 0, 0, 0, False)
 
 
 def whole(Array x not None):

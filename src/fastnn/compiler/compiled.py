@@ -98,8 +98,6 @@ class Compiled:
             recording = self._record(args, kwargs, values)
             self._recordings.setdefault(key, []).insert(0, recording)
             self._changes = _core.change_count()
-            self.latest = recording
-            return _mapped(recording.result, _copied)
         self.latest = recording
         return recording(values)
 
@@ -124,6 +122,7 @@ class Compiled:
         program, result, modules = trace(
             lambda: _mapped(self._function(*filled_args, **filled_kwargs), _detached), inputs
         )
+        _core.memory_trim()  # of the intermediates, which nobody wrote
         program = run_passes(program, self._without)
         return Recording(inputs, program, result, modules)
 
@@ -147,8 +146,8 @@ def _structure(module: Any) -> tuple[int, ...]:
 def compile(function: Callable[..., Any], *, without: Collection[str] = ()) -> Compiled:
     """Record a function of tensors and replay it in C.
 
-    The first call for each new set of argument shapes and dtypes runs the function and notes the ops it
-    launches; later ones copy the arguments and run those ops in one go, without Python. Everything that a
+    The first call for each new set of argument shapes and dtypes runs the function to note the ops that it
+    launches; every call copies the arguments and runs those ops in one go, without Python. Everything that a
     function does through tensors is replayed: forward and backward passes, optimizer steps, updates of
     running statistics. What it does in Python besides (printing, counting) happens only when it is recorded.
 
@@ -203,14 +202,16 @@ def _mapped(value: Any, function: Callable[[Any], Any]) -> Any:
 
 def _buffer(value: Tensor) -> Tensor:
     made = empty(value.shape, value.dtype)
-    launch(op.copy, (value, made))
     made._requires_grad = value._requires_grad
     return made
 
 
 def _detached(value: Any) -> Any:
-    """Without the history, which would keep every intermediate of the recording alive."""
-    return value.detach() if isinstance(value, Tensor) and value._node is not None else value
+    """Without the history, which would keep every intermediate of the recording alive.
+
+    A tensor of our own, so that memory which only the results hold can be told from what the function kept.
+    """
+    return value.detach() if isinstance(value, Tensor) else value
 
 
 def _copied(value: Any) -> Any:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from .. import _core
+from ..dtypes import BY_CODE, int32, int64, uint8
 from ..tensor import Tensor
 from .program import Buffer, Call, Program, View
 
@@ -14,7 +19,7 @@ __all__ = ["trace"]
 
 
 def trace(function: Callable[[], Any], inputs: Sequence[Tensor]) -> tuple[Program, Any, list[Any]]:
-    """Run a function, noting its calls.
+    """Run a function, noting its calls instead of making them: nothing is computed yet.
 
     Parameters
     ----------
@@ -29,7 +34,7 @@ def trace(function: Callable[[], Any], inputs: Sequence[Tensor]) -> tuple[Progra
         Memory that was made during the call and that nobody holds any more is temporary. All other memory
         (inputs, parameters, results, what the function stored somewhere) stays where it is.
     result : object
-        What the function returned.
+        What the function returned; its tensors have their values once the program has run.
     used : list of object
         What noted itself while it ran (`_core.note_use`): the modules that were called.
     """
@@ -38,52 +43,112 @@ def trace(function: Callable[[], Any], inputs: Sequence[Tensor]) -> tuple[Progra
         result = function()
     calls, used = recorder.calls, recorder.used
     del recorder
-    return Program(_lift(calls)), result, used
+    result_owners = Counter(id(_core.memory_of(x)[0]) for x in _arrays(result))
+    return Program(_lift(calls, result_owners)), result, used
 
 
-def _lift(recorded: list[_core.Call]) -> list[Call]:
+def _arrays(value: Any) -> Iterator[_core.Array]:
+    """The arrays in a nest of tuples, lists and dicts."""
+    if isinstance(value, _core.Array):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from _arrays(item)
+    elif isinstance(value, dict):
+        yield from _arrays(list(value.values()))
+
+
+@dataclass
+class _Memory:
+    """What the recorded calls did with one piece of memory."""
+
+    owner: Any
+    buffer: Buffer
+    whole: _core.Array | None  # all of it, where it was made while recording
+    filled: bool  # whether Python was given it to write
+    first: int  # the call that is the first to touch it
+    written: bool = False
+
+    def settle(self, results: int) -> Call | None:
+        """Decide whether the memory stays, or is the program's to place. Returns the call to begin with.
+
+        What Python filled is a constant if no call writes it. If one does, and nobody keeps it, then it is
+        made anew each time the function runs: a call sets it up as Python did. If somebody other than the
+        results keeps it, it is state that was made once.
+        """
+        if self.whole is None:
+            return None
+        # References that are not a holder's: ours, the array over all, and getrefcount's argument.
+        kept = sys.getrefcount(self.owner) - 3 - results > 0
+        if kept or results or (self.filled and not self.written):
+            self.buffer.array = self.whole
+        if not self.filled or not self.written or kept:
+            return None
+        return _setting_up(self.buffer, self.whole)
+
+
+def _lift(recorded: list[_core.Call], result_owners: Counter[int]) -> list[Call]:
     """The calls on buffers. The recorded list is emptied, so that what only it held can be told apart."""
-    owners: dict[int, Any] = {}
-    buffers: dict[int, Buffer] = {}
-    wholes: dict[int, _core.Array] = {}  # all of the memory made while recording, by its owner
-    read_first: set[int] = set()  # memory that was filled in Python: its values are constants
-    calls: list[tuple[int, list[Any], tuple[float, ...]]] = []
-    for op, arrays, scalars in recorded:
+    memory: dict[int, _Memory] = {}
+    lifted: list[tuple[int, list[Any], tuple[float, ...]]] = []
+    for number, (op, arrays, scalars) in enumerate(recorded):
         n_inputs = len(_core.op_info(op)[2].split("->")[0].split())
         views: list[Any] = []
         for i, array in enumerate(arrays):
             if array is None:
                 views.append(None)
                 continue
-            owner, offset, size, born = _core.memory_of(array)
-            key = id(owner)
-            if key not in buffers:
-                buffers[key] = Buffer(size)
-                owners[key] = owner
-                if born:
-                    wholes[key] = _core.whole(array)
-                    if i < n_inputs:
-                        read_first.add(key)
-                else:
-                    buffers[key].array = array
-            views.append(
-                (key, offset, array.shape, array.strides, array.code, None if born else array)
-            )
-        calls.append((op, views, scalars))
-    del owner, array, arrays
+            owner, offset, size, born, filled = _core.memory_of(array)
+            piece = memory.get(id(owner))
+            if piece is None:
+                whole = _core.whole(array) if born else None
+                piece = _Memory(owner, Buffer(size), whole, filled, number)
+                memory[id(owner)] = piece
+                if not born:
+                    piece.buffer.array = array
+            piece.written |= i >= n_inputs
+            fixed = None if born else array
+            views.append((piece.buffer, offset, array.shape, array.strides, array.code, fixed))
+        lifted.append((op, views, scalars))
+    if recorded:
+        del owner, array, arrays
     recorded.clear()
-    for key, whole in wholes.items():
-        # References that are ours: the dict of owners, the array over all, and getrefcount's argument.
-        if key in read_first or sys.getrefcount(owners[key]) > 3:
-            buffers[key].array = whole
-    return [
-        Call(op, tuple(None if v is None else _view(v, buffers[v[0]]) for v in views), scalars)
-        for op, views, scalars in calls
-    ]
+    before: dict[int, list[Call]] = {}
+    for key, piece in memory.items():
+        call = piece.settle(result_owners[key])
+        if call is not None:
+            before.setdefault(piece.first, []).append(call)
+    calls: list[Call] = []
+    for number, (op, views, scalars) in enumerate(lifted):
+        calls += before.get(number, [])
+        calls.append(Call(op, tuple(None if v is None else _view(*v) for v in views), scalars))
+    return calls
 
 
-def _view(lifted: Any, buffer: Buffer) -> View:
-    _, offset, shape, strides, code, array = lifted
+def _view(
+    buffer: Buffer,
+    offset: int,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    code: int,
+    array: _core.Array | None = None,
+) -> View:
     if array is None and buffer.array is not None:
         array = _core.place(buffer.array, offset, shape, strides, code)
     return View(buffer, offset, shape, strides, code, array)
+
+
+def _setting_up(buffer: Buffer, whole: _core.Array) -> Call:
+    """The call that gives a buffer the bytes that Python wrote; one number repeated where all are alike."""
+    code = next(dtype.code for dtype in (int64, int32, uint8) if whole.size % dtype.itemsize == 0)
+    itemsize = BY_CODE[code].itemsize
+    values = np.asarray(memoryview(whole)).view(BY_CODE[code].numpy)
+    alike = bool((values == values[:1]).all())
+    source = _core.empty(_core.Array, (1 if alike else values.size,), code)
+    np.asarray(memoryview(source))[...] = values[: source.size]
+    size = whole.size // itemsize
+    read = View(
+        Buffer(source.size * itemsize, _core.whole(source)), 0, (size,), (0 if alike else 1,), code,
+        _core.view(_core.Array, source, (size,), (0 if alike else 1,)),
+    )  # fmt: skip
+    return Call(_core.ops.copy, (read, _view(buffer, 0, (size,), (1,), code)), ())
