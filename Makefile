@@ -7,7 +7,7 @@
 #   make wheel     a wheel for other machines, tested where there is no compiler
 #   make cross     the C library for aarch64, its tests under qemu
 #   make sanitize  the C tests under Address-, UndefinedBehavior- and ThreadSanitizer
-#   make bench     time every op              make compare  beside PyTorch, JAX and scikit-learn
+#   make bench     time every op              make compare  beside PyTorch, JAX, onnxruntime ...
 #   make clean     remove all that was made
 
 PYTHON ?= python3
@@ -50,7 +50,7 @@ compare: .venv-compare/installed
 
 .venv-compare/peers:
 	$(PYTHON) -m venv .venv-compare
-	. .venv-compare/bin/activate && $(PIP) torch==2.13.0 jax scikit-learn
+	. .venv-compare/bin/activate && $(PIP) torch==2.13.0 jax optax scikit-learn onnxruntime onnx matplotlib
 	touch $@
 
 .venv-compare/installed: $(SOURCES) .venv-compare/peers

@@ -1,23 +1,21 @@
 #!/usr/bin/env python
-"""fastnn beside numpy and, where installed, PyTorch, JAX and scikit-learn, in one run.
+"""fastnn beside PyTorch, JAX, onnxruntime, numpy and scikit-learn, in one run.
 
-Each library works in a process of its own; they take turns, a round after another, while the
-others sleep, so that a busy machine slows all alike. A ratio is the median over the rounds of
-(its time / fastnn's time in the same round): above 1, fastnn is faster. Before anything is
-timed, all must show the same losses from the same weights.
+Each library works in a process of its own; they take turns, a round after another, while the others sleep, so
+that a busy machine slows all alike. A ratio is the median over the rounds of (its time / fastnn's time in the
+same round): above 1, fastnn is faster. Before a network is timed, all must show the same losses from the same
+weights.
 
-    python bench/compare.py                 all; the table is also written to bench/results/
-    python bench/compare.py --quick         fewer rounds, no epoch, GEMM to 1024
-    python bench/compare.py --only step     the workloads whose name contains "step"
+    python bench/compare.py                  everything; writes bench/results/<machine>.md, .json and .png
+    python bench/compare.py --only gemm      the workloads whose name contains "gemm"; writes nothing
+    python bench/compare.py --small          networks of a few neurons, to see that it works
 """
 
+from __future__ import annotations
+
 import argparse
-import datetime
-import gzip
-import importlib.util
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -25,64 +23,37 @@ import time
 from pathlib import Path
 
 import numpy as np
-from libraries import BATCH, LIBRARIES, make_weights
+import report
+from peers import NotOffered, environment, installed, make
+from workloads import Workload, operands, tiny_workloads, workloads
 
-MODULES = {"torch": "torch", "jax": "jax", "numpy": "numpy", "scikit-learn": "sklearn"}
-SIZES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 STEPS_COMPARED = 5
-
-
-# --- the data ---
-
-
-def load_mnist():
-    """MNIST's training images if FASTNN_DATA has them, else noise of the same size."""
-    folder = Path(os.environ.get("FASTNN_DATA", "."), "mnist")
-    files = [folder / f"train-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1")]
-    if all(f.exists() for f in files):
-        pixels, labels = (np.frombuffer(gzip.decompress(f.read_bytes()), np.uint8) for f in files)
-        x = pixels[16:].reshape(-1, 784).astype("float32") / 255
-        return x, labels[8:].astype("int64"), "MNIST"
-    rng = np.random.default_rng(0)
-    return (
-        rng.random((60_000, 784), "float32"),
-        rng.integers(0, 10, 60_000),
-        "noise (no FASTNN_DATA)",
-    )
+SETTLE = 0.02  # seconds for the threads of the one before to fall asleep
+EPOCH_ROWS = 60_000
 
 
 # --- a worker: one library, one thread count ---
 
 
-def workload(library, name):
-    """The function to time."""
-    kind, _, detail = name.partition(" ")
-    weights = make_weights()
-    if kind == "gemm":
-        rng = np.random.default_rng(0)
-        n = int(detail)
-        return library.gemm(rng.random((n, n), "float32"), rng.random((n, n), "float32"))
-    x, y, _ = load_mnist()
-    if kind == "forward":
-        return library.forward(weights, np.ascontiguousarray(x[: int(detail)]))
-    if kind == "step":
-        return library.step(weights, np.ascontiguousarray(x[:BATCH]), y[:BATCH].copy(), detail)
-    return library.epoch(weights, x, y)
+def prepared(peer, work: Workload, small: bool):
+    """(run, count) of a workload, warmed up; None where the library has no such thing."""
+    method = getattr(peer, work.kind, None)
+    if method is None:
+        return None
+    if work.kind == "gemm":
+        made = method(*operands(work.shape, work.layout))
+    else:
+        rows = (40 if small else EPOCH_ROWS) if work.kind == "epoch" else work.batch
+        x, y = work.net.rows(rows)
+        more = {"step": (x, y), "epoch": (x, y, work.batch), "inference": (x,)}[work.kind]
+        made = method(work.net, work.net.weights(), *more)
+    for _ in range(1 if work.kind == "epoch" else 3):
+        made[0]()
+    return made
 
 
-def losses(library):
-    """The first losses with each optimizer, from the same weights on the same batch."""
-    x, y, _ = load_mnist()
-    x, y = np.ascontiguousarray(x[:BATCH]), y[:BATCH].copy()
-    found = []
-    for kind in ("sgd", "adam"):
-        step = library.step(make_weights(), x, y, kind)
-        found += [library.value(step()) for _ in range(STEPS_COMPARED)]
-    return found
-
-
-def time_it(run, seconds):
-    """The median time a call over about `seconds`; short calls are timed in batches."""
+def timed(run, count: int, seconds: float) -> dict[str, float]:
+    """The median time of one of the `count` things that a run does; short runs are timed in batches."""
     start = time.perf_counter()
     run()
     once = time.perf_counter() - start
@@ -93,181 +64,171 @@ def time_it(run, seconds):
         start = time.perf_counter()
         for _ in range(batch):
             run()
-        times.append((time.perf_counter() - start) / batch)
-    return statistics.median(times)
+        times.append((time.perf_counter() - start) / (batch * count))
+    return {"seconds": statistics.median(times)}
 
 
-def work(name, threads):
+def latencies(run, seconds: float) -> dict[str, float]:
+    """The median and the 99th percentile of single calls."""
+    clock, times = time.perf_counter_ns, []
+    end = clock() + int(seconds * 1e9)
+    while len(times) < 100 or clock() < end:
+        start = clock()
+        run()
+        times.append(clock() - start)
+    p50, p99 = np.percentile(times, (50, 99)) * 1e-9
+    return {"seconds": p50, "p99": p99}
+
+
+def first_losses(peer, work: Workload):
+    """The losses of the first steps, without dropout."""
+    if getattr(peer, "losses", None) is None:
+        return None
+    x, y = work.net.rows(work.batch)
+    return peer.losses(work.net, work.net.weights(), x, y, STEPS_COMPARED)
+
+
+def answer(peer, ready: dict, job: dict, all_work: dict[str, Workload]):
+    """What a job asks for; None where the library does not offer it."""
+    if job["do"] == "version":
+        return peer.version
+    work = all_work[job["work"]]
+    try:
+        if job["do"] == "losses":
+            return first_losses(peer, work)
+        if work.name not in ready:
+            ready.clear()
+            ready[work.name] = prepared(peer, work, job["small"])
+    except NotOffered:
+        return None
+    if ready[work.name] is None:
+        return None
+    run, count = ready[work.name]
+    if work.kind == "inference":
+        return latencies(run, job["seconds"])
+    return timed(run, count, 0 if work.kind == "epoch" else job["seconds"])
+
+
+def serve(name: str, threads: int, small: bool) -> None:
     """Answer one JSON line with another until there are no more."""
-    answer = os.fdopen(os.dup(1), "w")
+    out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints does not belong among the answers
     if threads == 1 and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    library = LIBRARIES[name](threads)
-    runs = {}
+    peer, ready = make(name, threads), {}
+    all_work = {w.name: w for w in (tiny_workloads() if small else workloads())}
     for line in sys.stdin:
-        job = json.loads(line)
         try:
-            if job["do"] == "version":
-                result = library.version
-            elif job["do"] == "losses":
-                result = losses(library)
-            elif job["do"] == "forget":
-                runs.clear()
-                result = None
-            else:
-                what = job["do"]
-                if what not in runs:
-                    runs[what] = workload(library, what)
-                    if not what.startswith("epoch"):
-                        for _ in range(3):
-                            runs[what]()
-                result = time_it(runs[what], job["seconds"])
-        except AttributeError as error:  # the library has no such workload
-            result = None if "has no attribute 'gemm'" in str(error) else {"error": repr(error)}
+            result = {"found": answer(peer, ready, json.loads(line), all_work)}
         except Exception as error:
-            result = {"error": repr(error)}
-        print(json.dumps(result), file=answer, flush=True)
+            result = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(result), file=out, flush=True)
 
 
 class Worker:
-    def __init__(self, name, threads):
-        env = os.environ | {
-            v: str(threads) for v in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-        }
+    """The other end of a process that serves."""
+
+    def __init__(self, name: str, threads: int, small: bool) -> None:
         command = [sys.executable, __file__, "--worker", name, "--threads", str(threads)]
         self.name = name
-        self.process = subprocess.Popen(command, stdin=-1, stdout=-1, text=True, env=env)
+        self.process = subprocess.Popen(
+            command + ["--small"] * small, stdin=-1, stdout=-1, text=True, env=environment(threads)
+        )
 
-    def ask(self, do, **more):
+    def ask(self, do: str, **more):
         print(json.dumps({"do": do, **more}), file=self.process.stdin, flush=True)
         line = self.process.stdout.readline()
         if not line:
-            raise SystemExit(f"{self.name}: the worker died during {do!r}")
+            raise SystemExit(f"{self.name}: the process died during {do} {more.get('work', '')}")
         result = json.loads(line)
-        if isinstance(result, dict):
-            raise SystemExit(f"{self.name}: {do!r} failed: {result['error']}")
-        return result
+        if "error" in result:
+            raise SystemExit(f"{self.name}: {do} {more.get('work', '')}: {result['error']}")
+        return result["found"]
 
-    def close(self):
+    def close(self) -> None:
         self.process.stdin.close()
-        self.process.wait(20)
+        self.process.wait(60)
 
 
 # --- the comparison ---
 
 
-def check_losses(workers):
+def check_losses(workers: list[Worker], work: Workload) -> None:
     """Every library computes the same thing, or there is nothing to compare."""
-    want = workers[0].ask("losses")
-    for worker in workers[1:]:
-        got = worker.ask("losses")
-        if not np.allclose(got, want, rtol=2e-3, atol=2e-4):
-            raise SystemExit(
-                f"{worker.name} computes other losses than fastnn: {got} instead of {want}"
-            )
-    return want
+    found = {w.name: w.ask("losses", work=work.name) for w in workers}
+    want = found["fastnn"]
+    for name, got in found.items():
+        if got is not None and not np.allclose(got, want, rtol=2e-3, atol=2e-4):
+            raise SystemExit(f"{work.name}: the losses of {name} are {got}, of fastnn {want}")
 
 
-def compare(name, workers, rounds, seconds):
-    """Each worker's median time, and its ratio to the first's, taken round by round."""
-    times = {w.name: [] for w in workers}
-    for i in range(rounds):
+def compared(workers: list[Worker], work: Workload, rounds: int, seconds: float, small: bool):
+    """By library: median time, and the ratio to fastnn's, taken round by round."""
+    times: dict[str, list[dict[str, float]]] = {w.name: [] for w in workers}
+    for i in range(rounds + 1):  # the first is to warm up: memory is placed, code compiled
         shift = i % len(workers)
         for worker in workers[shift:] + workers[:shift]:
-            result = worker.ask(name, seconds=seconds)
-            if result is not None:
-                times[worker.name].append(result)
+            time.sleep(SETTLE)
+            found = worker.ask("time", work=work.name, seconds=seconds if i else 0, small=small)
+            if found is not None and i:
+                times[worker.name].append(found)
     row = {}
-    for library, found in times.items():
-        if found:
-            ratios = [t / ours for t, ours in zip(found, times["fastnn"], strict=True)]
-            row[library] = {"seconds": statistics.median(found), "ratio": statistics.median(ratios)}
+    for name, found in times.items():
+        for what in found[0] if found else ():
+            mine = [t[what] for t in times["fastnn"]]
+            ratios = [t[what] / ours for t, ours in zip(found, mine, strict=True)]
+            row.setdefault(name, {})[what] = {
+                "seconds": statistics.median(t[what] for t in found),
+                "ratio": statistics.median(ratios),
+            }
     return row
 
 
-def readable(seconds):
-    for unit, scale in (("s", 1), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= scale:
-            return f"{seconds / scale:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"
-
-
-def table(rows, names):
-    """A Markdown table: fastnn's time, then each other library's time and ratio."""
-    lines = ["| workload | threads | fastnn | " + " | ".join(names[1:]) + " |"]
-    lines.append("|---|---:|---:|" + "---:|" * len(names[1:]))
-    for (workload, threads), row in rows.items():
-        ours = row["fastnn"]["seconds"]
-        text = readable(ours)
-        if workload.startswith("gemm"):
-            text += f" ({2 * int(workload.split()[1]) ** 3 / ours / 1e9:.0f} GFLOP/s)"
-        cells = [workload, str(threads), text]
-        for name in names[1:]:
-            seen = row.get(name)
-            cells.append(f"{readable(seen['seconds'])} ({seen['ratio']:.2f}x)" if seen else "")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def parse():
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, no epoch, GEMM to 1024")
     parser.add_argument("--only", default="", help="only workloads whose name contains this")
-    parser.add_argument("--libraries", default="", help="comma separated; default: all installed")
-    parser.add_argument("--threads", default="1,2", help="thread counts, comma separated")
-    parser.add_argument(
-        "--rounds", type=int, default=0, help="rounds of turns (default 7, quick 3)"
-    )
+    parser.add_argument("--peers", default="", help="comma separated; default: all installed")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of turns")
+    parser.add_argument("--seconds", type=float, default=0.25, help="a turn")
+    parser.add_argument("--small", action="store_true", help="networks of a few neurons")
+    parser.add_argument("--results", type=Path, help="folder to write to")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def main():
+def main() -> int:
     args = parse()
     if args.worker:
-        return work(args.worker, int(args.threads))
-    wanted = args.libraries.split(",") if args.libraries else list(LIBRARIES)
-    names = ["fastnn"] + [
-        n for n in wanted if n in MODULES and importlib.util.find_spec(MODULES[n])
-    ]
-    rounds, seconds = args.rounds or (3 if args.quick else 7), 0.1 if args.quick else 0.3
-    jobs = [f"forward {n}" for n in (1, BATCH, 1024)] + ["step sgd", "step adam"]
-    jobs += [f"gemm {n}" for n in SIZES if n <= 1024 or not args.quick]
-    jobs += [] if args.quick else ["epoch"]
-    jobs = [j for j in jobs if args.only in j]
-    rows, versions = {}, {}
-    for threads in (int(n) for n in args.threads.split(",")):
-        workers = [Worker(name, threads) for name in names]
-        try:
-            versions = {w.name: w.ask("version") for w in workers}
-            shown = check_losses(workers)
-            print(f"{threads} threads: all start at loss {shown[0]:.4f}", file=sys.stderr)
-            for job in jobs:
-                count = min(rounds, 3) if job == "epoch" else rounds
-                rows[job, threads] = compare(job, workers, count, 0 if job == "epoch" else seconds)
-                print(
-                    table({(job, threads): rows[job, threads]}, names).split("\n")[-1],
-                    file=sys.stderr,
-                )
-                for worker in workers:
-                    worker.ask("forget")
-        finally:
-            for worker in workers:
-                worker.close()
-    machine = platform.processor() or platform.machine()
-    heading = f"{machine}, {os.cpu_count()} cores, data: {load_mnist()[2]}"
-    heading += "; " + ", ".join(f"{n} {v}" for n, v in versions.items())
-    text = f"{heading}\n\n{table(rows, names)}\n"
-    print(text)
-    results = Path(__file__).parent / "results"
-    results.mkdir(exist_ok=True)
-    stamp = datetime.datetime.now().strftime("%Y-%m-%d-%H%M")
-    (results / f"compare-{stamp}.md").write_text(text)
-    plain = [{"workload": j, "threads": t, **row} for (j, t), row in rows.items()]
-    (results / f"compare-{stamp}.json").write_text(
-        json.dumps({"versions": versions, "rows": plain}, indent=1)
+        serve(args.worker, args.threads, args.small)
+        return 0
+    names = installed()
+    if args.peers:
+        names = ["fastnn", *(n for n in args.peers.split(",") if n != "fastnn")]
+    all_work = tiny_workloads() if args.small else workloads()
+    chosen = [w for w in all_work if args.only.lower() in w.name.lower()]
+    results = args.results or (
+        None if args.only or args.small else Path(__file__).parent / "results"
     )
+    rows: list[tuple[Workload, dict]] = []
+    workers = [Worker(name, args.threads, args.small) for name in names]
+    checked = set()
+    try:
+        versions = {w.name: w.ask("version") for w in workers}
+        for work in chosen:
+            if work.kind == "step" and work.net not in checked:
+                check_losses(workers, work)
+                checked.add(work.net)
+            rounds = min(args.rounds, 3) if work.kind == "epoch" else args.rounds
+            rows.append((work, compared(workers, work, rounds, args.seconds, args.small)))
+            print(report.lines(*rows[-1]), file=sys.stderr, flush=True)
+    finally:
+        for worker in workers:
+            worker.close()
+    about = report.machine(args.threads)
+    print(report.markdown(about, versions, rows))
+    if results is not None:
+        print(f"written to {report.write(results, about, versions, rows)}", file=sys.stderr)
     return 0
 
 

@@ -1,0 +1,62 @@
+"""The libraries that compare.py times, each written the way its own guide has it, at its best.
+
+A peer is a class whose objects have `version` and some of the methods
+
+    losses(net, weights, x, y, n)   the losses of the first n steps, without dropout
+    step(net, weights, x, y)        a training step on one batch
+    epoch(net, weights, x, y, batch)
+    inference(net, weights, x)      a forward pass
+    gemm(a, b)
+
+All but `losses` return (run, count): a function of no arguments that does the work `count` times and waits
+for it. A method that a peer lacks, or that raises `NotOffered`, leaves its place in the table empty.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from pathlib import Path
+from typing import Any
+
+# Name -> (module that must be installed, file here, class).
+PEERS = {
+    "fastnn": ("fastnn", "ours", "Fastnn"),
+    "fastnn, a call a step": ("fastnn", "ours", "FastnnCalls"),
+    "torch": ("torch", "pytorch", "Torch"),
+    "torch.compile": ("torch", "pytorch", "TorchCompile"),
+    "jax jit": ("optax", "xla", "Jax"),
+    "jax scan": ("optax", "xla", "JaxScan"),
+    "onnxruntime": ("onnxruntime", "onnx_runtime", "OnnxRuntime"),
+    "numpy": ("numpy", "plain_numpy", "Numpy"),
+    "scikit-learn": ("sklearn", "scikit", "Sklearn"),
+}
+
+
+class NotOffered(Exception):
+    """The library has nothing for this workload."""
+
+
+def installed() -> list[str]:
+    """The peers whose modules are there."""
+    return [name for name, (module, _, _) in PEERS.items() if importlib.util.find_spec(module)]
+
+
+def make(name: str, threads: int) -> Any:
+    """A peer, in the process that it has to itself."""
+    _, file, kind = PEERS[name]
+    return getattr(importlib.import_module(f"peers.{file}"), kind)(threads)
+
+
+def environment(threads: int) -> dict[str, str]:
+    """What has to be known to the libraries before their processes start."""
+    counts = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    wanted = dict.fromkeys(counts, str(threads)) | {"JAX_PLATFORMS": "cpu"}
+    if threads == 1:
+        wanted["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    # OpenBLAS takes a CPU that it does not know for one without AVX-512: tell it, where the CPU has it.
+    cpu = Path("/proc/cpuinfo")
+    if cpu.exists() and " avx512f " in cpu.read_text():
+        wanted["OPENBLAS_CORETYPE"] = "SKYLAKEX"
+    return os.environ | wanted
