@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import update_wrapper
 from typing import Any
 
@@ -17,7 +17,7 @@ from .passes import run_passes
 from .program import Program
 from .trace import trace
 
-__all__ = ["Compiled", "Recording", "compile"]
+__all__ = ["Compiled", "Recording", "compile", "record"]
 
 
 class Recording:
@@ -75,6 +75,28 @@ class Recording:
         )
 
 
+def record(
+    function: Callable[[], Any], inputs: Sequence[Tensor] = (), *, without: Collection[str] = ()
+) -> Recording:
+    """Record a function without arguments, which reads its inputs where they are.
+
+    Nothing is computed yet: `Recording.run_many` does that, on what the inputs, and all other memory that
+    the function uses, hold then.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> x, total = fastnn.ones(2), fastnn.zeros(2)
+    >>> recording = record(lambda: total.copy_(total + x), [x])
+    >>> recording.run_many(3), total
+    (3, Tensor([3., 3.]))
+    """
+    kept = list(inputs)
+    program, result, modules = trace(lambda: _mapped(function(), _detached), kept)
+    _core.memory_trim()  # of the intermediates, which nobody wrote
+    return Recording(kept, run_passes(program, without), result, modules)
+
+
 class Compiled:
     """What `compile` returns."""
 
@@ -119,12 +141,9 @@ class Compiled:
         inputs = [_buffer(v) for v in values]
         buffers = iter(inputs)
         filled_args, filled_kwargs = _mapped((args, kwargs), lambda _: next(buffers))
-        program, result, modules = trace(
-            lambda: _mapped(self._function(*filled_args, **filled_kwargs), _detached), inputs
+        return record(
+            lambda: self._function(*filled_args, **filled_kwargs), inputs, without=self._without
         )
-        _core.memory_trim()  # of the intermediates, which nobody wrote
-        program = run_passes(program, self._without)
-        return Recording(inputs, program, result, modules)
 
     def reset(self) -> None:
         """Forget all recordings."""
