@@ -26,6 +26,7 @@ import numpy as np
 
 from . import ops
 from .autograd import is_grad_enabled, no_grad
+from .scope import scope
 from .tensor import Tensor, ones_like
 
 __all__ = [
@@ -106,11 +107,13 @@ class Regularizer:
         return f"{type(self).__name__}({', '.join([*values, self._on_text()])})"
 
 
+@scope("regularizer")
 def penalty(regularizers: Iterable[Regularizer], model: Any) -> Tensor | None:
     """The sum of all penalties, or None if there is none."""
     return _sum(term for each in regularizers if (term := each.penalty(model)) is not None)
 
 
+@scope("regularizer")
 def constrain(regularizers: Iterable[Regularizer], model: Any) -> None:
     """Apply all constraints, in order."""
     for each in regularizers:

@@ -29,7 +29,8 @@ class Node:
     """One recorded call: how to turn the gradient of its output into those of its inputs."""
 
     __slots__ = (
-        "__weakref__", "_output", "_versions", "backward", "edges", "name", "retained", "saved", "targets",
+        "__weakref__", "_output", "_versions", "backward", "edges", "name", "retained", "saved", "scope",
+        "targets",
     )  # fmt: skip
 
     def __init__(
@@ -47,6 +48,7 @@ class Node:
         self._versions = [s._version for s in saved if isinstance(s, _core.Array)]
         self.retained: Tensor | None = None
         self.targets: Any = None
+        self.scope = _core.current_scope()  # of the recording under way
 
     def needs(self, i: int) -> bool:
         """Whether input i wants a gradient."""

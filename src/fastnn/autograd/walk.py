@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .._core import launch
+from .._core import current_scope, launch, set_scope
 from .._core import ops as op
+from ..scope import BACKWARD
 from ..tensor import Tensor, empty_like, ones_like
 from .graph import Node, mode, record
 
@@ -129,6 +130,7 @@ def _run(
     found: dict[int, Tensor] = {}
     gradients: dict[int, Any] = {}
     before = mode.enabled, mode.collecting
+    outer = current_scope()
     nodes = [x._node for x, _ in roots if x._node is not None]
     order = _order(nodes)
 
@@ -151,6 +153,8 @@ def _run(
             dy = gradients.pop(id(node), None)
             if dy is None:
                 continue
+            if outer is not None:
+                set_scope((*(node.scope or ()), BACKWARD))
             if id(node) in wanted:
                 found[id(node)] = dy
             if node.retained is not None and targets is None:
@@ -169,6 +173,8 @@ def _run(
                 node._free()
     finally:
         mode.enabled, mode.collecting = before
+        if outer is not None:
+            set_scope(outer)
     return {target: found[key] for key, ids in wanted.items() if key in found for target in ids}
 
 

@@ -9,8 +9,9 @@ cdef class Recorder:
 
     Reading the values of an input, or of what a call wrote, is an error: there are none yet.
     """
-    cdef readonly list calls
-    cdef readonly list used  # what noted itself with note_use
+    cdef readonly list calls  # (op, arrays, scalars, scope)
+    cdef readonly list used  # the modules that were called
+    cdef tuple scope  # what the next call is part of, from the outermost inwards: modules and names
     cdef int64_t number
     cdef unsigned long thread
 
@@ -21,6 +22,7 @@ cdef class Recorder:
         self.number = recordings
         self.calls = []
         self.used = []
+        self.scope = ()
         for x in inputs:
             x.owner.recording = self.number
 
@@ -45,7 +47,7 @@ cdef class Recorder:
         for i in range(N_INPUTS[op], N_ARRAYS[op]):
             if arrays[i] is not None:
                 (<Array>arrays[i]).owner.recording = self.number
-        self.calls.append((op, arrays, scalars))
+        self.calls.append((op, arrays, scalars, self.scope))
 
     cdef lend(self, Owner owner):
         """Python is given memory to read and write."""
@@ -65,10 +67,34 @@ cdef class Recorder:
 cdef int64_t changes = 0
 
 
-def note_use(obj):
-    """Tell the recording under way, if any, that it depends on an object that is no array."""
-    if recorder is not None and PyThread_get_thread_ident() == recorder.thread:
-        recorder.used.append(obj)
+cdef inline bint is_recorded() except -1:
+    """Whether a recording of this thread is under way."""
+    return recorder is not None and PyThread_get_thread_ident() == recorder.thread
+
+
+def enter_scope(part):
+    """Let what is recorded from here on be part of a module, which the recording depends on, or of a name.
+
+    Returns the scope to `set_scope` afterwards, or None where nothing is recorded.
+    """
+    if not is_recorded():
+        return None
+    outer = recorder.scope
+    recorder.scope = (*outer, part)
+    if not isinstance(part, str):
+        recorder.used.append(part)
+    return outer
+
+
+def current_scope():
+    """What is recorded just now, from the outermost inwards; None where nothing is."""
+    return recorder.scope if is_recorded() else None
+
+
+def set_scope(tuple scope not None):
+    """Go back to a scope, or on in it."""
+    if is_recorded():
+        recorder.scope = scope
 
 
 def note_change():

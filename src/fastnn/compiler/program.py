@@ -63,7 +63,7 @@ class Call:
     op: int
     views: tuple[View | None, ...]
     scalars: tuple[float, ...]
-    layer: str = ""  # the module that it is part of: "0.linear", with " backward" for its gradients
+    layer: str = ""  # what it is part of: "encoder.2 Linear", "loss backward", "optimizer", ...
 
     @property
     def name(self) -> str:

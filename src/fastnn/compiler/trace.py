@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from .. import _core
 from ..dtypes import BY_CODE, int32, int64, uint8
 from ..tensor import Tensor
+from .layers import layer_names
 from .program import Buffer, Call, Program, View
 
 __all__ = ["trace"]
@@ -36,7 +37,7 @@ def trace(function: Callable[[], Any], inputs: Sequence[Tensor]) -> tuple[Progra
     result : object
         What the function returned; its tensors have their values once the program has run.
     used : list of object
-        What noted itself while it ran (`_core.note_use`): the modules that were called.
+        The modules that were called.
     """
     recorder = _core.Recorder(inputs)
     with recorder:
@@ -87,11 +88,12 @@ class _Memory:
         return _setting_up(self.buffer, self.whole)
 
 
-def _lift(recorded: list[_core.Call], result_owners: Counter[int]) -> list[Call]:
+def _lift(recorded: list[Any], result_owners: Counter[int]) -> list[Call]:
     """The calls on buffers. The recorded list is emptied, so that what only it held can be told apart."""
     memory: dict[int, _Memory] = {}
     lifted: list[tuple[int, list[Any], tuple[float, ...]]] = []
-    for number, (op, arrays, scalars) in enumerate(recorded):
+    layers = layer_names([scope for *_, scope in recorded])
+    for number, (op, arrays, scalars, _) in enumerate(recorded):
         n_inputs = len(_core.op_info(op)[2].split("->")[0].split())
         views: list[Any] = []
         for i, array in enumerate(arrays):
@@ -119,9 +121,10 @@ def _lift(recorded: list[_core.Call], result_owners: Counter[int]) -> list[Call]
         if call is not None:
             before.setdefault(piece.first, []).append(call)
     calls: list[Call] = []
-    for number, (op, views, scalars) in enumerate(lifted):
-        calls += before.get(number, [])
-        calls.append(Call(op, tuple(None if v is None else _view(*v) for v in views), scalars))
+    for number, ((op, views, scalars), layer) in enumerate(zip(lifted, layers, strict=True)):
+        calls += [replace(call, layer=layer) for call in before.get(number, [])]
+        placed = tuple(None if v is None else _view(*v) for v in views)
+        calls.append(Call(op, placed, scalars, layer))
     return calls
 
 

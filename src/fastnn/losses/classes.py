@@ -18,6 +18,7 @@ from .._core import empty, launch
 from .._core import ops as op
 from ..autograd import Node, is_grad_enabled, record
 from ..dtypes import int64
+from ..scope import scope
 from ..tensor import Tensor, as_tensor
 from .base import Loss, beside, real, reduction, weights
 
@@ -175,6 +176,7 @@ def _one_hot(labels: Tensor, x: Tensor, ignored: int, on: float, off: float) -> 
     return Tensor(k)
 
 
+@scope("loss")
 def cross_entropy(
     prediction: Any,
     target: Any,
@@ -229,6 +231,7 @@ def cross_entropy(
     return _run(x, t, _class_weights("cross_entropy", weight, x), sample_weight, how)
 
 
+@scope("loss")
 def nll(
     prediction: Any,
     target: Any,

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from .. import ops
+from ..scope import scope
 from ..tensor import Tensor, as_tensor
 from .base import Loss, beside, pair, real, reduced
 from .classes import cross_entropy
@@ -17,6 +18,7 @@ __all__ = [
 ]  # fmt: skip
 
 
+@scope("loss")
 def kl_divergence(
     prediction: Any,
     target: Any,
@@ -55,6 +57,7 @@ def kl_divergence(
     return reduced("kl_divergence", loss, reduction, sample_weight)
 
 
+@scope("loss")
 def poisson_nll(
     prediction: Any,
     target: Any,
@@ -91,6 +94,7 @@ def poisson_nll(
     return reduced("poisson_nll", loss, reduction, sample_weight)
 
 
+@scope("loss")
 def gaussian_nll(
     prediction: Any,
     target: Any,
@@ -137,6 +141,7 @@ def gaussian_nll(
     return reduced("gaussian_nll", loss, reduction, sample_weight)
 
 
+@scope("loss")
 def focal(
     prediction: Any,
     target: Any,

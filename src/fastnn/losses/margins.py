@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import ops
+from ..scope import scope
 from ..tensor import Tensor
 from .base import Loss, beside, pair, reduced
 
@@ -21,6 +22,7 @@ def _shortfall(name: str, prediction: Any, target: Any) -> Tensor:
     return ops.maximum(1 - s * x, 0.0)
 
 
+@scope("loss")
 def hinge(
     prediction: Any, target: Any, *, reduction: str = "mean", sample_weight: Any = None
 ) -> Tensor:
@@ -35,6 +37,7 @@ def hinge(
     return reduced("hinge", _shortfall("hinge", prediction, target), reduction, sample_weight)
 
 
+@scope("loss")
 def squared_hinge(
     prediction: Any, target: Any, *, reduction: str = "mean", sample_weight: Any = None
 ) -> Tensor:
@@ -57,6 +60,7 @@ def _cosines(x: Tensor, t: Tensor, axis: int) -> Tensor:
     return ops.sum(x * t, axis) * ops.rsqrt(squares)
 
 
+@scope("loss")
 def cosine(
     prediction: Any,
     target: Any,
@@ -84,6 +88,7 @@ def cosine(
     return reduced("cosine", 1 - _cosines(x, t, axis), reduction, sample_weight)
 
 
+@scope("loss")
 def cosine_embedding(
     prediction: Any,
     other: Any,
@@ -132,6 +137,7 @@ def _distance(a: Tensor, b: Tensor, p: float, eps: float) -> Tensor:
     return ops.pow(ops.sum(ops.pow(ops.abs(d), p), -1), 1 / p)
 
 
+@scope("loss")
 def triplet_margin(
     anchor: Any,
     positive: Any,

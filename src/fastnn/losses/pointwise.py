@@ -13,6 +13,7 @@ from .. import ops
 from .._core import empty, launch
 from .._core import ops as op
 from ..autograd import Node, is_grad_enabled, record
+from ..scope import scope
 from ..tensor import Tensor
 from .base import Loss, beside, pair, reduction, weights
 
@@ -89,6 +90,7 @@ _HUBER = Point(
 )  # fmt: skip
 
 
+@scope("loss")
 def mse(
     prediction: Any, target: Any, *, reduction: str = "mean", sample_weight: Any = None
 ) -> Tensor:
@@ -116,6 +118,7 @@ def mse(
     return _run(_MSE, x, t, reduction, sample_weight)
 
 
+@scope("loss")
 def mae(
     prediction: Any, target: Any, *, reduction: str = "mean", sample_weight: Any = None
 ) -> Tensor:
@@ -131,6 +134,7 @@ def mae(
     return _run(_MAE, x, t, reduction, sample_weight)
 
 
+@scope("loss")
 def huber(
     prediction: Any,
     target: Any,
@@ -186,6 +190,7 @@ _LOGITS = Point(
 )
 
 
+@scope("loss")
 def bce(
     prediction: Any, target: Any, *, reduction: str = "mean", sample_weight: Any = None
 ) -> Tensor:
@@ -211,6 +216,7 @@ def bce(
     return _run(_BCE, x, t, reduction, sample_weight)
 
 
+@scope("loss")
 def bce_with_logits(
     prediction: Any,
     target: Any,

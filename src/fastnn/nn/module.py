@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
-from .._core import note_change, note_use
+from .._core import enter_scope, note_change, set_scope
 from ..dtypes import as_dtype
 from ..flat import Flat, flatten
 from ..tensor import Tensor
@@ -68,7 +68,7 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward: define forward(self, x)")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        note_use(self)
+        outer = enter_scope(self)
         try:
             if not self._forward_hooks and not self._forward_pre_hooks:
                 return self.forward(*args, **kwargs)
@@ -76,6 +76,9 @@ class Module:
         except Exception as error:
             note_place(error, self)
             raise
+        finally:
+            if outer is not None:
+                set_scope(outer)
 
     def register_forward_hook(self, hook: Callable[[Module, tuple, Any], Any]) -> HookHandle:
         """Call `hook(module, args, output)` after each forward; it may return another output.

@@ -16,6 +16,7 @@ from .._core import launch
 from .._core import ops as op
 from ..autograd import enable_grad
 from ..flat import adopt_gradient, flatten, runs
+from ..scope import scope
 from ..tensor import Tensor, empty
 from .group import MU_PRODUCT, STEP, ParamGroup
 
@@ -125,6 +126,7 @@ class Optimizer:
                 else:
                     p.grad.numpy()[...] = 0
 
+    @scope("optimizer")
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Change every parameter that has a gradient.
 
@@ -159,6 +161,7 @@ class Optimizer:
             raise RuntimeError("grad_norm: it is measured by a step with clip_norm set")
         return float(self._norm.item())
 
+    @scope("clip")
     def _clip_scale(self, pieces: list[_Piece]) -> Tensor | None:
         if self.clip_norm is None or not pieces:
             return None

@@ -14,6 +14,7 @@ import numpy as np
 from .._core import launch
 from .._core import ops as op
 from ..flat import gradients
+from ..scope import scope
 from ..tensor import Tensor, empty
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_"]
@@ -42,6 +43,7 @@ def _write_back(pairs: list[tuple[Tensor, Tensor]]) -> None:
             launch(op.copy, (plain, g))
 
 
+@scope("clip")
 def clip_grad_norm_(
     parameters: Tensor | Iterable[Tensor],
     max_norm: float,
@@ -108,6 +110,7 @@ def _power(g: Tensor, p: float) -> float:
     return float(magnitudes.max(initial=0) if math.isinf(p) else (magnitudes**p).sum())
 
 
+@scope("clip")
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
     """Clip every element of the gradients to [-clip_value, clip_value].
 
