@@ -9,6 +9,9 @@ fnn_run_fn fnn_op_run(int op);
 /* How many of the op's arrays are inputs; they come first. */
 int fnn_op_inputs(int op);
 
+/* About how long a call takes on one thread, in ns. */
+double fnn_serial_time(const fnn_plan *plan);
+
 /* Threads for a call that costs this. */
 int fnn_threads_for(const fnn_plan *plan);
 

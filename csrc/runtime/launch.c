@@ -85,7 +85,7 @@ fnn_status fnn_plan_call(const fnn_call *call, fnn_plan *plan, fnn_failure *why)
 }
 
 /* About how long a call takes on one thread, in ns: some 20 flops or 10 bytes a ns. */
-static double serial_time(const fnn_plan *plan) {
+double fnn_serial_time(const fnn_plan *plan) {
   double arithmetic = plan->flops / 20, memory = plan->bytes / 10;
   return arithmetic > memory ? arithmetic : memory;
 }
@@ -93,15 +93,12 @@ static double serial_time(const fnn_plan *plan) {
 /* Threads for a call: each should have several times as much to do as it takes to bring it in, which is
  * under a microsecond when it is awake. */
 int fnn_threads_for(const fnn_plan *plan) {
-  const double least = 4000, time = serial_time(plan); /* ns, a thread and in all */
+  const double least = 4000, time = fnn_serial_time(plan); /* ns, a thread and in all */
   if (time < 2 * least || plan->tasks < 2) return 1;
   int64_t threads = fnn_threads();
   if ((double)threads > time / least) threads = (int64_t)(time / least);
   return (int)(threads < plan->tasks ? threads : plan->tasks);
 }
-
-/* How long to wait for threads that are asleep: at most about what they would save. */
-static int64_t patience_for(double time) { return time < 1e6 ? (int64_t)(time / 2) : 500000; }
 
 static void member(const void *arg, fnn_team *team) {
   const fnn_call *call = arg;
@@ -119,8 +116,8 @@ fnn_status fnn_launch(const fnn_call *call, fnn_failure *why) {
       return fail(why, FNN_ERR_MEMORY, "no memory for {seen} bytes of workspace", plan.workspace,
                   0);
   }
-  double time = serial_time(&plan);
-  status = fnn_team_run(fnn_threads_for(&plan), patience_for(time), member, call, workspace, why);
+  int64_t patience = fnn_patience(fnn_serial_time(&plan));
+  status = fnn_team_run(fnn_threads_for(&plan), patience, member, call, workspace, why);
   if (workspace) fnn_free(workspace, plan.workspace);
   return status;
 }

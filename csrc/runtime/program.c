@@ -8,8 +8,6 @@
 
 /* How long a thread spins at a meeting before it sleeps, in ns. */
 enum { AWAKE = 60000 };
-/* How long the run waits for threads that are asleep, in ns: it is as long as many calls. */
-enum { PATIENCE = 200000 };
 
 typedef struct {
   fnn_call call;
@@ -19,18 +17,23 @@ typedef struct {
   char *workspace;
   fnn_meeting meeting; /* of the threads that run it */
   int64_t taken[2];    /* tickets drawn before, by the parity of the repetition */
+  int64_t patience;    /* how long it may wait for threads that are asleep, in ns */
+  int size;            /* of the team from the meeting before it on */
 } step;
 
 struct fnn_program {
   int64_t n;
   int threads;     /* the most that a call wants */
+  double time;     /* about how long one repetition takes on one thread, in ns */
   char *workspace; /* of calls run by the team, then of those run by thread 0 */
   int64_t workspace_bytes;
   double *seconds;
   /* the run under way */
   int64_t repeats, done, failed_at;
-  int64_t until; /* in fnn_nanoseconds, 0 for no limit */
-  int stop[2];   /* by the parity of the repetition */
+  int64_t begun, until;            /* in fnn_nanoseconds; until is 0 for no limit */
+  int ended;                       /* not to be gone on with by another team */
+  int64_t entry_step, entry_round; /* where threads that are admitted begin */
+  int stop[2];                     /* by the parity of the repetition */
   step steps[];
 };
 
@@ -134,6 +137,8 @@ fnn_status fnn_program_new(const fnn_call *calls, int64_t n, fnn_program **progr
     }
     s->run = fnn_op_run(calls[k].op);
     s->threads = fnn_threads_for(&s->plan);
+    s->patience = s->threads > 1 ? fnn_patience(fnn_serial_time(&s->plan) / 4) : 0;
+    p->time += fnn_serial_time(&s->plan);
     if (s->threads > p->threads) p->threads = s->threads;
   }
   if (!give_workspace(p) || !place_meetings(p)) {
@@ -169,15 +174,45 @@ static void run_step(const fnn_program *p, int64_t k, int64_t round, const fnn_t
   if (p->seconds && team->id == 0) p->seconds[k] += 1e-9 * (double)(fnn_nanoseconds() - begin);
 }
 
-/* All repetitions. What one thread tells the others before a meeting must not change before all have read
- * it: a failure is told by the step's own meeting, which is used again only in the next repetition, and the
- * end by one of two flags, which take turns. */
+/* The meeting before a call, where threads that have come are admitted: from there on the team is larger.
+ * Thread 0 tells the others before they meet; alone, it looks for them before every call. */
+static void meet(fnn_program *p, int64_t k, int64_t round, fnn_team *team) {
+  step *s = &p->steps[k];
+  if (!s->meets && team->size > 1) return;
+  if (team->id == 0) {
+    int size = team->size < p->threads ? fnn_team_present(team, s->patience) : team->size;
+    if (s->size != size) s->size = size;
+  }
+  fnn_team_barrier(team);
+  if (team->size == s->size) return;
+  if (team->id == 0) {
+    p->entry_step = k;
+    p->entry_round = round;
+    fnn_team_admit(team, s->size);
+  }
+  team->size = s->size;
+}
+
+/* At the end of a repetition: whether this team goes on. */
+static int over(fnn_program *p, const fnn_team *team) {
+  p->ended = ++p->done == p->repeats;
+  if (p->ended || (p->threads == 1 && !p->until)) return p->ended;
+  int64_t now = fnn_nanoseconds();
+  p->ended = p->until && now >= p->until;
+  return p->ended || (p->threads > 1 && fnn_team_outlived(team, p->threads, now - p->begun));
+}
+
+/* Repetitions, all that are left unless another team should go on. What one thread tells the others before
+ * a meeting must not change before all have read it: a failure is told by the step's own meeting, which is
+ * used again only in the next repetition, and the end by one of two flags, which take turns. */
 static void member(const void *arg, fnn_team *team) {
   fnn_program *p = (fnn_program *)arg;
-  for (int64_t round = 0;; round++) {
-    for (int64_t k = 0; k < p->n; k++) {
+  int64_t round = team->id ? p->entry_round : 0, k = team->id ? p->entry_step : 0;
+  int met = team->id > 0;
+  for (;; round++, k = 0) {
+    for (; k < p->n; k++, met = 0) {
       step *s = &p->steps[k];
-      if (s->meets) fnn_team_barrier(team);
+      if (!met) meet(p, k, round, team);
       run_step(p, k, round, team);
       if (!s->plan.may_fail) continue;
       fnn_team_barrier(team);
@@ -185,13 +220,16 @@ static void member(const void *arg, fnn_team *team) {
       if (team->id == 0) p->failed_at = k;
       return;
     }
-    if (team->id == 0) {
-      p->done++;
-      p->stop[round & 1] = p->done == p->repeats || (p->until && fnn_nanoseconds() >= p->until);
-    }
+    if (team->id == 0) p->stop[round & 1] = over(p, team);
     fnn_team_barrier(team);
     if (p->stop[round & 1]) return;
   }
+}
+
+/* The time that all repetitions take on one thread, as far as it is known. */
+static double expected(const fnn_program *p, double seconds) {
+  double time = p->time * (double)p->repeats;
+  return seconds > 0 && time > seconds * 1e9 ? seconds * 1e9 : time;
 }
 
 fnn_status fnn_program_run(fnn_program *p, int64_t repeats, double seconds, int64_t *done,
@@ -201,12 +239,18 @@ fnn_status fnn_program_run(fnn_program *p, int64_t repeats, double seconds, int6
   p->repeats = repeats;
   p->done = 0;
   p->failed_at = -1;
-  p->until = seconds > 0 ? fnn_nanoseconds() + (int64_t)(seconds * 1e9) : 0;
-  for (int64_t k = 0; k < p->n; k++) {
-    fnn_meeting_reset(&p->steps[k].meeting, AWAKE);
-    p->steps[k].taken[0] = p->steps[k].taken[1] = 0;
+  p->ended = 0;
+  p->begun = seconds > 0 || p->threads > 1 ? fnn_nanoseconds() : 0;
+  p->until = seconds > 0 ? p->begun + (int64_t)(seconds * 1e9) : 0;
+  int64_t patience = fnn_patience(expected(p, seconds));
+  while (!p->ended && p->failed_at < 0) {
+    for (int64_t k = 0; k < p->n; k++) {
+      fnn_meeting_reset(&p->steps[k].meeting, AWAKE);
+      p->steps[k].taken[0] = p->steps[k].taken[1] = 0;
+    }
+    fnn_team_run_joining(p->threads, patience, member, p);
+    if (!p->ended) p->begun = fnn_nanoseconds();
   }
-  fnn_team_run(p->threads, PATIENCE, member, p, NULL, why);
   *done = p->done;
   if (p->failed_at < 0) return FNN_OK;
   *at = p->failed_at;

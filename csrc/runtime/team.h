@@ -16,16 +16,38 @@ typedef struct {
   char *workspace;      /* plan.workspace bytes, shared by all, 64-byte aligned */
   fnn_meeting *meeting; /* barrier, failure, tickets */
   int64_t taken;        /* the tickets of lists that are done with */
+  void *job;            /* where others may join while the work is under way, or NULL */
 } fnn_team;
 
 typedef void (*fnn_team_fn)(const void *arg, fnn_team *team);
 
 /* Run fn on up to `threads` threads and wait for all. Threads that are asleep or kept from running are
- * waited for no longer than `patience` nanoseconds; the team is then those that came. Runs serially when
- * already inside a team, when another caller holds the team, and where a child after fork has no threads.
+ * waited for no longer than `patience` nanoseconds; the team is then those that came. Callers at the same
+ * time share the cores. Runs serially when already inside a team, when another caller holds the team, and
+ * where a child after fork has no threads.
  * Flushes subnormals for fn only. Returns the status that fnn_team_fail recorded, or FNN_OK. */
 fnn_status fnn_team_run(int threads, int64_t patience, fnn_team_fn fn, const void *arg,
                         char *workspace, fnn_failure *why);
+
+/* How long to wait for threads that are asleep before work that takes one thread `time` nanoseconds: at
+ * most about what they would save. */
+int64_t fnn_patience(double time);
+
+/* The same for work of many steps, which the caller begins at once, as a team of one: the others join while
+ * it is under way, each when it has come and member 0 admits it. Patience only tells how long the work is. */
+void fnn_team_run_joining(int threads, int64_t patience, fnn_team_fn fn, const void *arg);
+
+/* By member 0 of such a team: the size that it will have when those that have come are admitted. While nobody
+ * has come, waits up to `patience` nanoseconds for the first. */
+int fnn_team_present(const fnn_team *team, int64_t patience);
+
+/* By member 0, once the members so far know of the new size: those that have come begin, with this size. */
+void fnn_team_admit(fnn_team *team, int size);
+
+/* By member 0: whether a team of another size would now serve better where `threads` were wished for, since
+ * other callers came, or may have gone in the `age` nanoseconds since this one was formed. The work should
+ * then end, and what is left of it be run by another team. */
+int fnn_team_outlived(const fnn_team *team, int threads, int64_t age);
 
 /* Wait until every thread of the team is here. Everything written before is then visible to all. */
 void fnn_team_barrier(fnn_team *team);

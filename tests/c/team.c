@@ -64,6 +64,47 @@ static void same_result_at_any_size(void) {
   }
 }
 
+/* The same with members that come while it runs: before each round member 0 tells the others the size. */
+typedef struct {
+  grid g;
+  int size[ROUNDS], entry;
+} open_grid;
+
+static void mix_joining(const void *arg, fnn_team *team) {
+  open_grid *o = (open_grid *)arg;
+  int first = team->id ? o->entry : 0;
+  atomic_fetch_add(&o->g.calls, 1);
+  for (int round = first; round < ROUNDS; round++) {
+    if (team->id == 0) o->size[round] = fnn_team_present(team, round == 2 ? PATIENCE : 0);
+    if (team->id == 0 || round > first) fnn_team_barrier(team);
+    if (team->id == 0 && o->size[round] > team->size) {
+      o->entry = round;
+      fnn_team_admit(team, o->size[round]);
+    }
+    team->size = o->size[round];
+    fnn_range mine = fnn_share(CELLS, team);
+    const int64_t *from = o->g.cell[round % 2];
+    int64_t *to = o->g.cell[(round + 1) % 2];
+    for (int64_t i = mine.begin; i < mine.end; i++)
+      to[i] = (from[(i + 1) % CELLS] * 3 + from[(i + CELLS / 2) % CELLS]) % 1000003;
+  }
+  fnn_team_barrier(team);
+}
+
+static void same_result_whoever_joins(void) {
+  static grid one;
+  static open_grid many;
+  run_grid(&one, 1);
+  for (int threads = 1; threads <= 5; threads++) {
+    for (int repeat = 0; repeat < 50; repeat++) {
+      fill(&many.g);
+      fnn_team_run_joining(threads, PATIENCE, mix_joining, &many);
+      CHECK(memcmp(one.cell, many.g.cell, sizeof one.cell) == 0);
+      CHECK(many.g.calls >= (threads > 1 ? 2 : 1) && many.g.calls <= threads);
+    }
+  }
+}
+
 static void fails(const void *arg, fnn_team *team) {
   const int64_t *bad = arg;
   fnn_range mine = fnn_share(100, team);
@@ -164,6 +205,7 @@ static void children_work(int forks) {
 int main(int argc, char **argv) {
   (void)argv;
   same_result_at_any_size();
+  same_result_whoever_joins();
   first_failure_is_reported();
   nested_runs_serially();
   concurrent_callers();
