@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import _core
+from fastnn import Tensor, _core
+from fastnn.flat import flatten
 
 
 def leaf(values, dtype="float64"):
@@ -346,3 +347,24 @@ def test_no_leak_over_a_thousand_steps():
         assert len(gc.get_objects()) - objects < 50
     finally:
         gc.enable()
+
+
+def test_gradients_in_flat_memory_are_those_outside_it():
+    rng = np.random.default_rng(0)
+    index = np.array([0, 2, 2, 1])
+
+    def run(flat):
+        rng = np.random.default_rng(1)
+        w, v = (Tensor(rng.standard_normal(s), requires_grad=True) for s in [(3, 3), (3, 4)])
+        b = Tensor(rng.standard_normal(3), requires_grad=True)
+        keep = flatten([w, v, b]) if flat else None
+        for _ in range(2):  # the second adds to the first
+            h = fastnn.linear(fastnn.linear(x, w, b), w, b)  # shared weights
+            y = (w @ w) @ v + fastnn.embedding(w, index).sum(0) @ v
+            (h.tanh().sum() + y.sum() + (w @ (w @ v)).square().sum()).backward()
+        assert not flat or keep[0].grad.numpy().any()
+        return [t.grad.numpy() for t in (w, v, b)]
+
+    x = Tensor(rng.standard_normal((5, 3)))
+    for a, b in zip(run(True), run(False), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)

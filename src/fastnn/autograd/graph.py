@@ -66,16 +66,29 @@ class Node:
         alias._node = self
         return alias
 
-    def grad_buffer(self, i: int) -> Tensor | None:
-        """Where a rule may write the gradient of input i instead of into a new tensor.
+    def grad_place(self, i: int) -> tuple[Tensor, bool] | None:
+        """Where a rule may put the gradient of input i instead of into a new tensor, and whether to add it
+        to what is there.
 
-        Not None when the input is a parameter with a place of its own for its gradient (flat.py) that holds
-        none yet, and nobody asks to differentiate the backward pass.
+        Not None when the input is a parameter with a place of its own for its gradient (flat.py), comes
+        once in the call, and nobody asks to differentiate the backward pass. A rule that took the place
+        returns it.
         """
-        edge = self.edges[i] if self.edges is not None else None
+        edges = self.edges
+        edge = edges[i] if edges is not None else None
         if not isinstance(edge, Tensor) or mode.enabled or mode.collecting:
             return None
-        return edge._grad_view if edge.grad is None else None  # type: ignore[union-attr]
+        home: Tensor | None = edge._grad_view
+        if home is None or not (edge.grad is None or edge.grad is home):
+            return None
+        if sum(other is edge for other in edges or ()) > 1:
+            return None
+        return home, edge.grad is not None
+
+    def grad_buffer(self, i: int) -> Tensor | None:
+        """`grad_place` where that holds no gradient yet, for rules that cannot add."""
+        place = self.grad_place(i)
+        return None if place is None or place[1] else place[0]
 
     def _check(self) -> None:
         arrays = (s for s in (*self.saved, self._output) if isinstance(s, _core.Array))

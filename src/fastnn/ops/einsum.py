@@ -20,6 +20,7 @@ __all__ = ["einsum"]
 
 Labels = tuple[Hashable, ...]
 PLAIN = (0, 0, 0.0, 0.0)  # matmul's scalars: overwrite, no activation
+ADDED = (1, 0, 0.0, 0.0)  # the same, added to what is there
 _MOST_STACKED = 6  # axes before a matrix: a tensor has at most 8
 
 

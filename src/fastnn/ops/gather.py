@@ -27,11 +27,12 @@ __all__ = [
 
 def _embedding_backward(node: Node, dy: Tensor) -> tuple[Tensor]:
     index, shape, skip = node.saved
-    home = node.grad_buffer(0)
-    if home is None:
+    place = node.grad_place(0)
+    if place is None:
         return (_embedding_grad(dy, index, shape, skip),)
-    zero = Tensor(0, home.dtype)._as_view(shape, (0, 0)) if home.size else home
-    launch(op.copy, (zero, home))
+    home, holds = place
+    if not holds and home.size:
+        launch(op.copy, (Tensor(0, home.dtype)._as_view(shape, (0, 0)), home))
     _add_rows(dy, index, home, skip)
     return (home,)
 

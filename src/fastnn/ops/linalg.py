@@ -15,7 +15,7 @@ from ..autograd import Node, record
 from ..dtypes import DType
 from ..tensor import Tensor, as_tensor, empty, ones
 from .copying import clone
-from .einsum import PLAIN, align, contract, float_pair
+from .einsum import ADDED, PLAIN, align, contract, float_pair
 
 __all__ = ["dot", "linear", "matmul", "outer"]
 
@@ -43,40 +43,52 @@ def _turned(w: Tensor) -> Tensor:
     return w._as_view(w.shape[::-1], w.strides[::-1])
 
 
-def _times(x: Tensor, w: Tensor, turned: bool, out: Tensor | None = None) -> Tensor:
+# A parameter's place for its gradient, and whether to add to it (`Node.grad_place`).
+_Place = tuple[Tensor, bool] | None
+
+
+def _times(x: Tensor, w: Tensor, turned: bool, place: _Place = None) -> Tensor:
     """x (..., k) times w (k, n), or w (n, k) turned -> (..., n)."""
     if turned:
         right = _turned(w)
     else:
         right = w
-    y = empty((*x.shape[:-1], right.shape[1]), x.dtype) if out is None else out
-    launch(op.matmul, (_rows(x), right, None, _rows(y)), PLAIN)
+    y, how = _result((*x.shape[:-1], right.shape[1]), x.dtype, place)
+    launch(op.matmul, (_rows(x), right, None, _rows(y)), how)
     return record(y, "matmul", _times_backward, (x, w), (x, w, turned))
+
+
+def _result(
+    shape: tuple[int, ...], dtype: DType, place: _Place
+) -> tuple[Tensor, tuple[float, ...]]:
+    """Where a product goes, and matmul's scalars for it."""
+    if place is None:
+        return empty(shape, dtype), PLAIN
+    return place[0], ADDED if place[1] else PLAIN
 
 
 def _times_backward(node: Node, dy: Tensor) -> tuple[Tensor | None, Tensor | None]:
     x, w, turned = node.saved
     dx = dw = None
     if node.needs(0):
-        home = node.grad_buffer(0)
-        dx = _times(dy, w, not turned, home)
+        dx = _times(dy, w, not turned, node.grad_place(0))
     if node.needs(1):
-        home = node.grad_buffer(1)
-        dw = _gram(dy, x, home) if turned else _gram(x, dy, home)
+        place = node.grad_place(1)
+        dw = _gram(dy, x, place) if turned else _gram(x, dy, place)
     return dx, dw
 
 
-def _gram(u: Tensor, v: Tensor, out: Tensor | None = None) -> Tensor:
+def _gram(u: Tensor, v: Tensor, place: _Place = None) -> Tensor:
     """u (..., m) and v (..., n) -> (m, n), summed over all axes but the last."""
-    y = empty((u.shape[-1], v.shape[-1]), u.dtype) if out is None else out
-    launch(op.matmul, (_turned(_rows(u)), _rows(v), None, y), PLAIN)
+    y, how = _result((u.shape[-1], v.shape[-1]), u.dtype, place)
+    launch(op.matmul, (_turned(_rows(u)), _rows(v), None, y), how)
     return record(y, "matmul", _gram_backward, (u, v), (u, v))
 
 
 def _gram_backward(node: Node, dy: Tensor) -> tuple[Tensor | None, Tensor | None]:
     u, v = node.saved
-    du = _times(v, dy, True, node.grad_buffer(0)) if node.needs(0) else None
-    dv = _times(u, dy, False, node.grad_buffer(1)) if node.needs(1) else None
+    du = _times(v, dy, True, node.grad_place(0)) if node.needs(0) else None
+    dv = _times(u, dy, False, node.grad_place(1)) if node.needs(1) else None
     return du, dv
 
 
@@ -89,15 +101,15 @@ def _one(dtype: DType) -> Tensor:
     return _ones[dtype.code]
 
 
-def _column_sums(x: Tensor, out: Tensor | None = None) -> Tensor:
+def _column_sums(x: Tensor, place: _Place = None) -> Tensor:
     """x (..., n) -> (n): a row of ones (one number, repeated by strides of 0) times x."""
     x2 = _rows(x)
     rows, n = x2.shape
-    y = empty((n,), x.dtype) if out is None else out
+    y, how = _result((n,), x.dtype, place)
     launch(
         op.matmul,
         (_one(x.dtype)._as_view((1, rows), (0, 0)), x2, None, y._as_view((1, n), (n, 1))),
-        PLAIN,
+        how,
     )
     return record(y, "sum", _column_sums_backward, (x,), (x.shape,))
 
@@ -219,9 +231,9 @@ def _linear_backward(node: Node, dy: Tensor) -> tuple[Tensor | None, Tensor | No
     x, weight = node.saved
     dx = dw = db = None
     if node.needs(1):
-        dw = _gram(dy, x, node.grad_buffer(1))
+        dw = _gram(dy, x, node.grad_place(1))
     if node.needs(2):
-        db = _column_sums(dy, node.grad_buffer(2))
+        db = _column_sums(dy, node.grad_place(2))
     if node.needs(0):
         dx = _times(dy, weight, False)
     return dx, dw, db
