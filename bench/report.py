@@ -14,7 +14,7 @@ from pathlib import Path
 from workloads import Workload
 
 Row = dict[str, dict[str, dict[str, float]]]
-OURS = ("fastnn", "fastnn, a call a step")
+OURS = ("fastnn", "fastnn call")
 
 
 def machine(threads: int) -> dict[str, str]:

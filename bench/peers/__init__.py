@@ -23,7 +23,7 @@ from typing import Any
 # Name -> (module that must be installed, file here, class).
 PEERS = {
     "fastnn": ("fastnn", "ours", "Fastnn"),
-    "fastnn, a call a step": ("fastnn", "ours", "FastnnCalls"),
+    "fastnn call": ("fastnn", "ours", "FastnnCalls"),
     "torch": ("torch", "pytorch", "Torch"),
     "torch.compile": ("torch", "pytorch", "TorchCompile"),
     "jax jit": ("optax", "xla", "Jax"),
