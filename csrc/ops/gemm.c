@@ -6,9 +6,12 @@
  *
  *   dot     both matrices have unit stride along k and one of them is thin: no packing, sums across lanes
  *   direct  b's rows have unit stride and the operands are small or a is thin: read where they lie
- *   packed  a, b or both are first copied into panels, in the order in which tiles read them: for each
- *           block of k, the team packs, meets, and computes. Two sets of panels take turns, so that one
- *           meeting a block is enough. */
+ *   packed  a, b or both are first copied into panels, in the order in which tiles read them
+ *
+ * The work is one list of tasks that threads draw in order. It goes phase by phase, each a slab of C and a
+ * block of k: half of a phase's tiles, the packing for the next phase, the other half of the tiles. So what
+ * a task has to wait for was drawn long before it, and nobody waits at the end of a phase; a thread that is
+ * kept from its core holds up the others only a whole phase later. */
 #include <string.h>
 
 #include "gemm.h"
@@ -19,10 +22,18 @@ typedef struct {
   char *a_panels, *b_panels;
 } gemm_phase;
 
-static int64_t gemm_phases(const fnn_gemm *g) {
-  return ceil_div(g->batches, g->group) * ceil_div(g->m, g->slab_m) * ceil_div(g->n, g->slab_n) *
-         at_least(1, ceil_div(g->k, g->block_k));
-}
+/* The list of tasks. All phases have as many; those past the edge of a smaller phase are empty. */
+typedef struct {
+  int64_t m_slabs, k_blocks, n_slabs, phases;
+  int64_t down, across;         /* a task's tiles */
+  int64_t row_tasks, col_tasks; /* of one matrix's slab */
+  int64_t a_each, b_each;       /* panels that a task packs */
+  int64_t a_tasks, b_tasks;     /* of one matrix's slab */
+  int64_t computes, packs;      /* of a phase */
+} gemm_list;
+
+/* Progress that threads wait for, one counter for each parity of the phase: see fnn_progress. */
+enum { PACKED, COMPUTED = 2 };
 
 /* Where matrix `item` of the stack begins. */
 static void gemm_item(const fnn_gemm *g, int64_t item, const char **a, const char **b, char **c) {
@@ -37,34 +48,6 @@ static void gemm_item(const fnn_gemm *g, int64_t item, const char **a, const cha
   *a = g->a + ia * g->size;
   *b = g->b + ib * g->size;
   *c = g->c + ic * g->size;
-}
-
-/* The team's share of packing: the panels of a, then those of b, of every item. */
-static void gemm_pack(const fnn_gemm *g, const gemm_phase *phase, const fnn_team *team) {
-  int64_t a_count = g->pack_a ? ceil_div(phase->m, g->height) : 0;
-  int64_t b_count = g->pack_b ? ceil_div(phase->n, g->width) : 0;
-  const char *a, *b;
-  char *c;
-  fnn_range share = fnn_share(phase->items * a_count, team);
-  for (int64_t i = share.begin, more; i < share.end; i += more) {
-    int64_t item = i / a_count, row = i % a_count * g->height;
-    more = at_most(share.end - i, a_count - i % a_count);
-    gemm_item(g, phase->first + item, &a, &b, &c);
-    g->kernels->pack(g->height, at_most(more * g->height, phase->m - row), phase->k,
-                     a + ((phase->m0 + row) * g->a_row + phase->k0 * g->a_col) * g->size, g->a_row,
-                     g->a_col,
-                     phase->a_panels + item * g->a_panels_bytes + row * phase->k * g->size);
-  }
-  share = fnn_share(phase->items * b_count, team);
-  for (int64_t i = share.begin, more; i < share.end; i += more) {
-    int64_t item = i / b_count, col = i % b_count * g->width;
-    more = at_most(share.end - i, b_count - i % b_count);
-    gemm_item(g, phase->first + item, &a, &b, &c);
-    g->kernels->pack(g->width, at_most(more * g->width, phase->n - col), phase->k,
-                     b + (phase->k0 * g->b_row + (phase->n0 + col) * g->b_col) * g->size, g->b_col,
-                     g->b_row,
-                     phase->b_panels + item * g->b_panels_bytes + col * phase->k * g->size);
-  }
 }
 
 /* c += bias where a tile cannot. */
@@ -99,7 +82,43 @@ static void gemm_epilogue(const fnn_gemm *g, char *c, int64_t i, int64_t j, int6
   }
 }
 
-/* The tiles of a rectangle of one matrix: row tiles x column tiles of the phase's slab. */
+/* How a tile of one matrix's slab finds its operands: at base + row * per_row and base + column * per_col. */
+typedef struct {
+  const char *a, *b;
+  int64_t a_per_row, b_per_col;
+} gemm_bases;
+
+static gemm_bases gemm_base(const fnn_gemm *g, const gemm_phase *phase, int64_t item, const char *a,
+                            const char *b, fnn_gemm_tile *tile) {
+  gemm_bases base;
+  if (g->pack_a) {
+    base.a = phase->a_panels + item * g->a_panels_bytes;
+    base.a_per_row = phase->k * g->size;
+    tile->a_row = 1;
+    tile->a_step = g->height;
+  } else {
+    base.a = a + (phase->m0 * g->a_row + phase->k0 * g->a_col) * g->size;
+    base.a_per_row = g->a_row * g->size;
+    tile->a_row = g->a_row;
+    tile->a_step = g->a_col;
+  }
+  if (g->pack_b || g->packed_b) {
+    base.b = g->pack_b
+                 ? phase->b_panels + item * g->b_panels_bytes
+                 : b + (phase->k0 * ceil_div(g->n, g->width) * g->width + phase->n0 * phase->k) *
+                           g->size;
+    base.b_per_col = phase->k * g->size;
+    tile->b_step = g->width;
+  } else {
+    base.b = b + (phase->k0 * g->b_row + phase->n0 * g->b_col) * g->size;
+    base.b_per_col = g->b_col * g->size;
+    tile->b_step = g->dot ? g->b_col : g->b_row;
+  }
+  return base;
+}
+
+/* The tiles of a rectangle of one matrix, in a block of k. A few rows of a stay in L1 while they meet the
+ * columns of b, which stay in L2 while all rows pass. */
 static void gemm_rectangle(const fnn_gemm *g, const gemm_phase *phase, int64_t item, fnn_range rows,
                            fnn_range cols) {
   const char *a, *b;
@@ -115,86 +134,187 @@ static void gemm_rectangle(const fnn_gemm *g, const gemm_phase *phase, int64_t i
   } else if (g->bias_in_tile) {
     add = g->bias;
   }
-  /* A tile's a and b lie at base + row * per_row and base + column * per_column. */
-  const char *a_base = a + (phase->m0 * g->a_row + phase->k0 * g->a_col) * size;
-  const char *b_base = b + (phase->k0 * g->b_row + phase->n0 * g->b_col) * size;
-  int64_t a_per_row = g->a_row * size, b_per_col = g->b_col * size;
-  tile.a_row = g->a_row;
-  tile.a_step = g->a_col;
-  tile.b_step = g->dot ? g->b_col : g->b_row;
-  if (g->pack_a) {
-    a_base = phase->a_panels + item * g->a_panels_bytes;
-    a_per_row = k * size;
-    tile.a_row = 1;
-    tile.a_step = g->height;
-  }
-  if (g->pack_b) {
-    b_base = phase->b_panels + item * g->b_panels_bytes;
-    b_per_col = k * size;
-    tile.b_step = g->width;
-  }
-  int64_t row_end = at_most(rows.end * g->height, phase->m),
-          col_end = at_most(cols.end * g->width, phase->n);
-  int64_t strip = g->strip * g->height;
-  for (int64_t i0 = rows.begin * g->height; i0 < row_end; i0 += strip) {
-    int64_t i1 = at_most(i0 + strip, row_end);
-    int64_t next_step = g->pack_b ? ceil_div(g->width * size, ceil_div(i1 - i0, g->height)) : 0;
-    for (int64_t j = cols.begin * g->width; j < col_end; j += g->width) {
-      int64_t n = at_most(g->width, col_end - j), vectors = ceil_div(n, g->lanes);
+  gemm_bases base = gemm_base(g, phase, item, a, b, &tile);
+  for (int64_t i = rows.begin; i < rows.end; i += g->height) {
+    int64_t m = at_most(g->height, rows.end - i);
+    tile.a = base.a + i * base.a_per_row;
+    /* The next rows of a come into L2 meanwhile. */
+    tile.next = (const char *)tile.a + (g->pack_a ? g->height * base.a_per_row : 0);
+    tile.next_step = g->pack_a && i + g->height < rows.end ? 64 : 0;
+    for (int64_t j = cols.begin; j < cols.end; j += g->width) {
+      int64_t n = at_most(g->width, cols.end - j), vectors = ceil_div(n, g->lanes);
+      int64_t offset = (phase->m0 + i) * g->c_row + phase->n0 + j;
       tile.last = n - (vectors - 1) * g->lanes;
-      tile.b = tile.next = b_base + j * b_per_col;
-      if (next_step && j + g->width < col_end) {
-        tile.next = b_base + (j + g->width) * b_per_col;
-        tile.next_step = next_step;
-      } else {
-        tile.next_step = 0;
-      }
-      for (int64_t i = i0; i < i1; i += g->height) {
-        int64_t m = at_most(g->height, i1 - i);
-        int64_t offset = (phase->m0 + i) * g->c_row + phase->n0 + j;
-        tile.a = a_base + i * a_per_row;
-        tile.c = c + offset * size;
-        if (add) tile.add = add + (add == c ? offset : phase->n0 + j) * size;
-        g->table[(m - 1) * g->cols + vectors - 1](&tile);
-        tile.next = (const char *)tile.next + tile.next_step * k;
-      }
+      tile.b = base.b + j * base.b_per_col;
+      tile.c = c + offset * size;
+      if (add) tile.add = add + (add == c ? offset : phase->n0 + j) * size;
+      g->table[(m - 1) * g->cols + vectors - 1](&tile);
+      tile.next_step = 0;
     }
-    if (last)
-      gemm_epilogue(g, c, phase->m0 + i0, phase->n0 + cols.begin * g->width, i1 - i0,
-                    col_end - cols.begin * g->width);
+    if (last) gemm_epilogue(g, c, phase->m0 + i, phase->n0 + cols.begin, m, cols.end - cols.begin);
   }
 }
 
-/* Pieces of a phase's slab for each thread: several, so that one that is kept from its core leaves its
- * pieces to the others. */
-#define PIECES 6
-
-/* A piece is rows x cols tiles: at most a strip of rows, and as many columns as make enough pieces. */
-static void gemm_piece(const fnn_gemm *g, int64_t items, int64_t row_tiles, int64_t col_tiles,
-                       int threads, int64_t *rows, int64_t *cols) {
-  int64_t wanted = threads > 1 ? ceil_div(threads * PIECES, items) : 1;
-  *rows = wanted > 1 ? ceil_div(row_tiles, ceil_div(row_tiles, g->strip)) : row_tiles;
-  *cols = at_least(1, col_tiles * ceil_div(row_tiles, *rows) / wanted);
-  int64_t across = ceil_div(col_tiles, *cols);
-  if (across * ceil_div(row_tiles, *rows) < wanted)
-    *rows = at_least(1, ceil_div(row_tiles, ceil_div(wanted, across)));
+/* Task i of a phase: some tiles. Those that follow each other share the columns of b. */
+static void gemm_compute(const fnn_gemm *g, const gemm_list *list, const gemm_phase *phase,
+                         int64_t i) {
+  int64_t item = i / (list->row_tasks * list->col_tasks);
+  int64_t row = i % list->row_tasks * list->down * g->height;
+  int64_t col = i / list->row_tasks % list->col_tasks * list->across * g->width;
+  fnn_range rows = {row, at_most(phase->m, row + list->down * g->height)};
+  fnn_range cols = {col, at_most(phase->n, col + list->across * g->width)};
+  if (item >= phase->items || rows.begin >= rows.end || cols.begin >= cols.end) return;
+  if (g->pack_a || g->pack_b) {
+    gemm_rectangle(g, phase, item, rows, cols);
+    return;
+  }
+  gemm_phase block = *phase; /* of what lies in place, all of k at once */
+  for (block.k0 = 0; block.k0 == 0 || block.k0 < g->k; block.k0 += block.k) {
+    block.k = at_most(g->block_k, g->k - block.k0);
+    gemm_rectangle(g, &block, item, rows, cols);
+    if (g->k == 0) break;
+  }
 }
 
-static void gemm_compute(const fnn_gemm *g, const gemm_phase *phase, fnn_team *team) {
-  int64_t row_tiles = ceil_div(phase->m, g->height), col_tiles = ceil_div(phase->n, g->width);
-  int64_t down, across;
-  gemm_piece(g, phase->items, row_tiles, col_tiles, team->size, &down, &across);
-  int64_t row_pieces = ceil_div(row_tiles, down), col_pieces = ceil_div(col_tiles, across);
-  int64_t pieces = phase->items * row_pieces * col_pieces;
-  for (int64_t i; (i = fnn_take(team)) < pieces;) {
-    fnn_range rows, cols;
-    rows.begin = i / col_pieces % row_pieces * down;
-    rows.end = at_most(row_tiles, rows.begin + down);
-    cols.begin = i % col_pieces * across;
-    cols.end = at_most(col_tiles, cols.begin + across);
-    gemm_rectangle(g, phase, i / (row_pieces * col_pieces), rows, cols);
+/* Task i of the packing for a phase: panels of a, or of b, which the slabs below the first find packed. */
+static void gemm_pack(const fnn_gemm *g, const gemm_list *list, const gemm_phase *phase,
+                      int64_t i) {
+  int64_t item = i / (list->a_tasks + list->b_tasks);
+  int64_t task = i % (list->a_tasks + list->b_tasks);
+  if (item >= phase->items) return;
+  const char *a, *b;
+  char *c;
+  gemm_item(g, phase->first + item, &a, &b, &c);
+  if (task < list->a_tasks) {
+    int64_t begin = task * list->a_each * g->height;
+    int64_t count = at_most(list->a_each * g->height, phase->m - begin);
+    if (count > 0)
+      g->kernels->pack(g->height, count, phase->k,
+                       a + ((phase->m0 + begin) * g->a_row + phase->k0 * g->a_col) * g->size,
+                       g->a_row, g->a_col,
+                       phase->a_panels + item * g->a_panels_bytes + begin * phase->k * g->size);
+  } else if (phase->m0 == 0) {
+    int64_t begin = (task - list->a_tasks) * list->b_each * g->width;
+    int64_t count = at_most(list->b_each * g->width, phase->n - begin);
+    if (count > 0)
+      g->kernels->pack(g->width, count, phase->k,
+                       b + (phase->k0 * g->b_row + (phase->n0 + begin) * g->b_col) * g->size,
+                       g->b_col, g->b_row,
+                       phase->b_panels + item * g->b_panels_bytes + begin * phase->k * g->size);
   }
-  fnn_taken(team, pieces);
+}
+
+/* --- the list of tasks --- */
+
+static void gemm_phases(const fnn_gemm *g, gemm_list *list) {
+  list->m_slabs = ceil_div(g->m, g->slab_m);
+  list->n_slabs = ceil_div(g->n, g->slab_n);
+  list->k_blocks = g->pack_a || g->pack_b ? at_least(1, ceil_div(g->k, g->block_k)) : 1;
+  list->phases = ceil_div(g->batches, g->group) * list->n_slabs * list->k_blocks * list->m_slabs;
+}
+
+/* Sets of panels: while one is read the next is written. */
+static int64_t gemm_a_sets(const gemm_list *list) { return list->phases > 1 ? 2 : 1; }
+static int64_t gemm_b_sets(const gemm_list *list) { return list->phases > list->m_slabs ? 2 : 1; }
+
+static int64_t gemm_workspace(const fnn_gemm *g) {
+  gemm_list list;
+  gemm_phases(g, &list);
+  return g->group *
+         (g->a_panels_bytes * gemm_a_sets(&list) + g->b_panels_bytes * gemm_b_sets(&list));
+}
+
+/* Tasks for each thread in a phase: several, so that one which is kept from its core leaves them to the
+ * others; and tiles of rows in one: enough that the columns of b are worth bringing into L2. */
+#define TASKS 6
+#define ROW_TILES 16
+
+static void gemm_list_tasks(const fnn_gemm *g, gemm_list *list, int threads) {
+  int64_t items = at_most(g->group, g->batches);
+  int64_t row_tiles = ceil_div(g->slab_m, g->height), col_tiles = ceil_div(g->slab_n, g->width);
+  int64_t wanted = threads > 1 ? ceil_div(threads * TASKS, items) : 1;
+  list->col_tasks = ceil_div(col_tiles, g->block);
+  list->across = ceil_div(col_tiles, list->col_tasks);
+  list->down = row_tiles;
+  if (threads > 1) {
+    list->down = at_most(ROW_TILES, at_least(1, row_tiles * list->col_tasks / wanted));
+    int64_t tasks = ceil_div(row_tiles, list->down) * list->col_tasks;
+    if (tasks < wanted) list->across = at_least(1, list->across * tasks / wanted);
+  }
+  list->row_tasks = ceil_div(row_tiles, list->down);
+  list->col_tasks = ceil_div(col_tiles, list->across);
+  list->computes = items * list->row_tasks * list->col_tasks;
+  /* Eight panels are what a packer reads best. */
+  list->a_each = at_most(8, at_least(1, row_tiles / (2 * threads)));
+  list->b_each = at_most(8, at_least(1, col_tiles / (2 * threads)));
+  list->a_tasks = g->pack_a ? ceil_div(row_tiles, list->a_each) : 0;
+  list->b_tasks = g->pack_b ? ceil_div(col_tiles, list->b_each) : 0;
+  list->packs = items * (list->a_tasks + list->b_tasks);
+}
+
+static gemm_phase gemm_phase_at(const fnn_gemm *g, const gemm_list *list, int64_t number,
+                                char *workspace) {
+  gemm_phase phase;
+  int64_t slab = number / list->m_slabs, rest = slab / list->k_blocks;
+  phase.m0 = number % list->m_slabs * g->slab_m;
+  phase.k0 = slab % list->k_blocks * g->block_k;
+  phase.n0 = rest % list->n_slabs * g->slab_n;
+  phase.first = rest / list->n_slabs * g->group;
+  phase.m = at_most(g->slab_m, g->m - phase.m0);
+  phase.k = at_most(g->block_k, g->k - phase.k0);
+  phase.n = at_most(g->slab_n, g->n - phase.n0);
+  phase.items = at_most(g->group, g->batches - phase.first);
+  phase.a_panels = workspace + (number & 1) * g->group * g->a_panels_bytes;
+  phase.b_panels = workspace + g->group * (gemm_a_sets(list) * g->a_panels_bytes +
+                                           (slab & 1) * g->b_panels_bytes);
+  return phase;
+}
+
+/* Wait until all computing up to this phase is done. */
+static void gemm_await_computed(const gemm_list *list, fnn_team *team, int64_t number) {
+  for (int64_t i = number; i >= 0 && i > number - 2; i--)
+    fnn_progress_wait(team, COMPUTED + (i & 1), (i / 2 + 1) * list->computes);
+}
+
+/* Panels of a set are packed when the phase before the last is over, and read when they are packed. Then
+ * everything before the last phase is done; where that was on the same slab of C, it has to be done too. */
+static void gemm_run_task(const fnn_gemm *g, const gemm_list *list, fnn_team *team, int64_t number,
+                          int packing, int64_t i) {
+  if (number == list->phases) return;
+  gemm_phase phase = gemm_phase_at(g, list, number, team->workspace);
+  if (packing) {
+    gemm_await_computed(list, team, number - 2);
+    gemm_pack(g, list, &phase, i);
+    fnn_progress(team, PACKED + (number & 1));
+    return;
+  }
+  if (list->packs) fnn_progress_wait(team, PACKED + (number & 1), (number / 2 + 1) * list->packs);
+  if (list->m_slabs == 1 && phase.k0 > 0) gemm_await_computed(list, team, number - 1);
+  gemm_compute(g, list, &phase, i);
+  if (list->packs) fnn_progress(team, COMPUTED + (number & 1));
+}
+
+static void gemm_run_list(const fnn_gemm *g, fnn_team *team) {
+  gemm_list list;
+  gemm_phases(g, &list);
+  gemm_list_tasks(g, &list, team->size);
+  int64_t before = list.computes / 2, each = list.computes + list.packs;
+  int64_t total = list.packs + list.phases * each;
+  for (int64_t i; (i = fnn_take(team)) < total;) {
+    if (i < list.packs) {
+      gemm_run_task(g, &list, team, 0, 1, i);
+      continue;
+    }
+    int64_t number = (i - list.packs) / each, task = (i - list.packs) % each;
+    if (task < before)
+      gemm_run_task(g, &list, team, number, 0, task);
+    else if (task < before + list.packs)
+      gemm_run_task(g, &list, team, number + 1, 1, task - before);
+    else
+      gemm_run_task(g, &list, team, number, 0, task - list.packs);
+  }
+  fnn_taken(team, total);
+  if (list.packs) fnn_progress_end(team);
 }
 
 /* matmul: c (..., m, n) = act(a (..., m, k) b (..., k, n) + bias (n)), or c += where accumulate is not 0.
@@ -239,7 +359,7 @@ fnn_status fnn_gemm_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why)
   double mn = (double)g.batches * (double)g.m * (double)g.n, k = (double)g.k;
   plan->flops = 2 * mn * k;
   plan->bytes = (double)g.size * (mn + (double)g.batches * k * (double)(g.m + g.n));
-  plan->workspace = g.group * (g.a_panels_bytes + g.b_panels_bytes) * (gemm_phases(&g) > 1 ? 2 : 1);
+  plan->workspace = gemm_workspace(&g);
   /* A thread is worth its start for some microseconds of work: of products, or of memory. */
   double worth = plan->flops / (160e3 * fnn_kernels_of(c->dtype)->lanes);
   if (worth < plan->bytes / 400e3) worth = plan->bytes / 400e3;
@@ -258,28 +378,5 @@ void fnn_gemm_run(const fnn_call *call, fnn_team *team) {
   }
   fnn_gemm g;
   fnn_gemm_prepare(call, &g);
-  gemm_phase phase;
-  int64_t set_bytes = g.group * (g.a_panels_bytes + g.b_panels_bytes), set = 0;
-  for (phase.first = 0; phase.first < g.batches; phase.first += g.group) {
-    phase.items = at_most(g.group, g.batches - phase.first);
-    for (phase.n0 = 0; phase.n0 < g.n; phase.n0 += g.slab_n) {
-      phase.n = at_most(g.slab_n, g.n - phase.n0);
-      for (phase.m0 = 0; phase.m0 < g.m; phase.m0 += g.slab_m) {
-        phase.m = at_most(g.slab_m, g.m - phase.m0);
-        phase.k0 = 0;
-        do {
-          phase.k = at_most(g.block_k, g.k - phase.k0);
-          phase.a_panels = team->workspace + set * set_bytes;
-          phase.b_panels = phase.a_panels + g.group * g.a_panels_bytes;
-          if (set_bytes) {
-            gemm_pack(&g, &phase, team);
-            fnn_team_barrier(team);
-            set = !set;
-          }
-          gemm_compute(&g, &phase, team);
-          phase.k0 += phase.k;
-        } while (phase.k0 < g.k);
-      }
-    }
-  }
+  gemm_run_list(&g, team);
 }

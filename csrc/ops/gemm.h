@@ -22,8 +22,9 @@ typedef struct {
       c_batch[FNN_MAX_DIMS];
   int64_t batches;
   int dot, pack_a, pack_b;
+  int packed_b;                           /* b is the result of gemm_pack */
   int64_t lanes, cols;                    /* columns of a vector (1 for dot), vectors of a tile */
-  int64_t height, width, strip;           /* rows, columns of a tile; tiles of rows in a strip */
+  int64_t height, width, block;           /* rows, columns of a tile; tiles of columns in L2 */
   int64_t slab_m, slab_n, block_k, group; /* what one phase covers */
   int64_t a_panels_bytes, b_panels_bytes; /* of one matrix */
 } fnn_gemm;

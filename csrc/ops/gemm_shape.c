@@ -3,13 +3,13 @@
  * All of it follows from shapes and strides alone. */
 #include "gemm.h"
 
-/* Bytes of panels that fit the caches: a tile's share of b stays in L1 while a strip of a streams from L2.
- * The sizes suit L1 >= 32K, L2 >= 512K a core. */
+/* What fits the caches: a panel of a stays in L1 while panels of b stream from L2, and a block of them stays
+ * in L2 while the panels of a stream from L3. The sizes suit L1 >= 32K, L2 >= 512K a core. */
 #define BLOCK_K 384
-#define STRIP_BYTES (256 << 10)
-#define SLAB_BYTES (4 << 20)
+#define BLOCK_BYTES (320 << 10)
+#define SLAB_A_BYTES (1 << 20)
+#define SLAB_B_BYTES (4 << 20)
 #define GROUP_BYTES (1 << 20)
-#define L1_BYTES (32 << 10)
 #define IN_PLACE_BYTES (256 << 10) /* matrices up to this size are read as they lie */
 
 /* n cut into as few equal pieces of at most `most` as can be, each a multiple of `unit`. */
@@ -98,11 +98,17 @@ static void gemm_read(const fnn_call *call, fnn_gemm *g) {
       g->bias && !g->accumulate && g->bias_row == 0 && (g->bias_col == 1 || g->n == 1);
 }
 
+/* Rows or columns whose panels take at most `bytes`. */
+static int64_t gemm_slab(const fnn_gemm *g, int64_t bytes, int64_t unit) {
+  return at_least(1, bytes / (g->block_k * g->size) / unit) * unit;
+}
+
 /* Which way, and how large the pieces are. */
 static void gemm_choose(fnn_gemm *g, int vector_lanes) {
   const fnn_gemm_kernels *kernels = g->kernels;
   int64_t a_bytes = g->m * g->k * g->size, b_bytes = g->k * g->n * g->size;
   int unit_b = g->b_col == 1 || g->n == 1;
+  g->packed_b = 0;
   g->dot =
       g->a_col == 1 && g->b_row == 1 && fnn_gemm_dot_pays(kernels, vector_lanes, g->m, g->n, g->k);
   if (g->dot) {
@@ -112,7 +118,6 @@ static void gemm_choose(fnn_gemm *g, int vector_lanes) {
     g->cols = g->width = g->m == 1 ? kernels->dot_wide_cols : kernels->dot_cols;
     g->height = even(g->m, kernels->dot_rows, 1);
     g->block_k = at_least(1, g->k);
-    g->strip = at_least(1, L1_BYTES / 2 / at_least(1, g->height * g->k * g->size));
     g->slab_m = g->m;
     g->slab_n = g->n;
     return;
@@ -127,18 +132,15 @@ static void gemm_choose(fnn_gemm *g, int vector_lanes) {
   g->cols = wide ? kernels->wide_cols : kernels->cols;
   g->width = g->lanes * g->cols;
   g->height = even(g->m, wide ? kernels->wide_rows : kernels->rows, 1);
-  if (!g->pack_a && !g->pack_b) {
-    g->block_k = at_least(1, g->k);
-    g->slab_m = g->m;
-    g->slab_n = g->n;
-  } else {
-    g->block_k = at_least(1, even(g->k, BLOCK_K, 8));
-    g->slab_m = even(g->m, at_least(1, SLAB_BYTES / (g->block_k * g->size) / g->height) * g->height,
-                     g->height);
-    g->slab_n = even(g->n, at_least(1, SLAB_BYTES / (g->block_k * g->size) / g->width) * g->width,
-                     g->width);
+  g->block_k = at_least(1, even(g->k, BLOCK_K, 8));
+  g->slab_m = g->m;
+  g->slab_n = g->n;
+  if (g->pack_a || g->pack_b) {
+    /* Two slabs of rows at least, where there is a second block of k: it need not wait for the first. */
+    int64_t rows = g->k > g->block_k ? at_least(2 * g->height, ceil_div(g->m, 2)) : g->m;
+    g->slab_m = even(g->m, at_most(rows, gemm_slab(g, SLAB_A_BYTES, g->height)), g->height);
+    g->slab_n = even(g->n, gemm_slab(g, SLAB_B_BYTES, g->width), g->width);
   }
-  g->strip = shallow ? 1 : at_least(1, STRIP_BYTES / at_least(1, g->height * g->block_k * g->size));
 }
 
 static void gemm_panels(fnn_gemm *g) {
@@ -157,4 +159,5 @@ void fnn_gemm_prepare(const fnn_call *call, fnn_gemm *g) {
   gemm_read(call, g);
   gemm_choose(g, fnn_kernels_of(call->arrays[3].dtype)->lanes);
   gemm_panels(g);
+  g->block = at_least(1, BLOCK_BYTES / (g->width * at_least(1, g->block_k) * g->size));
 }

@@ -5,12 +5,16 @@
 #include "../fastnn.h"
 #include "wait.h"
 
+enum { FNN_PROGRESS = 4 };
+
 typedef struct {
   int64_t awake;                     /* how long a member spins before it sleeps, in ns */
   _Alignas(64) atomic_int arrived;   /* members at the barrier */
   _Alignas(64) fnn_event phase;      /* how often it has opened */
   _Alignas(64) atomic_llong tickets; /* handed out: see fnn_take */
-  _Alignas(64) atomic_flag lock;     /* guards the failure */
+  _Alignas(64) fnn_event progress[FNN_PROGRESS]; /* 0 between calls: see fnn_progress */
+  atomic_int leaving;                            /* members that need the counts no more */
+  _Alignas(64) atomic_flag lock;                 /* guards the failure */
   atomic_int status;
   int64_t position;
   fnn_failure failure;

@@ -323,6 +323,23 @@ void fnn_team_barrier(fnn_team *team) {
   }
 }
 
+void fnn_progress(fnn_team *team, int which) {
+  fnn_event_signal(&team->meeting->progress[which], team->size);
+}
+
+void fnn_progress_wait(fnn_team *team, int which, int64_t n) {
+  fnn_meeting *meeting = team->meeting;
+  for (unsigned now; (int)((now = fnn_event_now(&meeting->progress[which])) - (unsigned)n) < 0;)
+    fnn_event_wait(&meeting->progress[which], now, meeting->awake);
+}
+
+void fnn_progress_end(fnn_team *team) {
+  fnn_meeting *meeting = team->meeting;
+  if (atomic_fetch_add(&meeting->leaving, 1) < team->size - 1) return;
+  for (int i = 0; i < FNN_PROGRESS; i++) atomic_store(&meeting->progress[i].count, 0);
+  atomic_store(&meeting->leaving, 0);
+}
+
 void fnn_team_fail(fnn_team *team, fnn_status status, int64_t position, const char *message,
                    int64_t seen, int64_t limit) {
   fnn_meeting *meeting = team->meeting;

@@ -83,4 +83,12 @@ static inline int64_t fnn_take(const fnn_team *team) {
 /* A list of n tasks is done with: every member has drawn one ticket too many. */
 static inline void fnn_taken(fnn_team *team, int64_t n) { team->taken += n + team->size; }
 
+/* Counts of tasks that are done, for lists in which one task needs the results of others: count one more of
+ * counter `which` (0 to FNN_PROGRESS - 1); wait for it to come to n. What was written before the counting is
+ * visible after the wait. A task may only wait for tasks with smaller tickets. Each member that used them
+ * calls fnn_progress_end last. */
+void fnn_progress(fnn_team *team, int which);
+void fnn_progress_wait(fnn_team *team, int which, int64_t n);
+void fnn_progress_end(fnn_team *team);
+
 #endif
