@@ -200,7 +200,7 @@ def test_validation_share_is_held_out():
                 seen.extend(x.detach().numpy()[:, 0].tolist())
             return super().forward(x)
 
-    t = trainer(model=Spy(4, 3))
+    t = trainer(model=Spy(4, 3), compile=False)
     t.fit(X, Y, epochs=2, validation=0.25, verbose=0)
     assert len(set(seen)) == 72
 

@@ -103,9 +103,13 @@ class Batches:
         """Choose the order that the next iteration follows."""
         self.epoch = whole("epoch", epoch, 0)
 
+    def order(self, epoch: int) -> Tensor | None:
+        """The row that comes at each place in an epoch; None where that is the row of that number."""
+        return as_tensor(permutation(self.rows, self.seed, epoch)) if self.shuffle else None
+
     def from_batch(self, first: int, epoch: int) -> Iterator[Any]:
         """The batches of an epoch from number `first` on."""
-        order = as_tensor(permutation(self.rows, self.seed, epoch)) if self.shuffle else None
+        order = self.order(epoch)
         for batch in range(first, len(self)):
             start = batch * self.batch_size
             end = min(start + self.batch_size, self.rows)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -47,6 +48,12 @@ class Callback:
 
     def on_batch_end(self, step: int, logs: dict[str, Any]) -> None:
         """After the optimizer's step; `logs` has this batch's loss."""
+
+    def _ahead(self, step: int) -> int:
+        """How many batches may be done, `step` of the epoch being done, before `on_batch_end` is
+        called: more than one for callbacks of this module that do nothing after most batches.
+        """
+        return 1
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """After an epoch and its validation; `logs` has loss, metrics and `val_...`."""
@@ -211,6 +218,9 @@ class Checkpoint(_Monitor):
         self.path, self.weights_only = os.fspath(path), weights_only
         self.every_epochs, self.every_steps = every_epochs, every_steps
 
+    def _ahead(self, step: int) -> int:
+        return self.every_steps - step % self.every_steps if self.every_steps else sys.maxsize
+
     def on_batch_end(self, step: int, logs: dict[str, Any]) -> None:
         if self.every_steps and (step + 1) % self.every_steps == 0:
             self._save(self.trainer.epoch)
@@ -254,6 +264,9 @@ class ScheduleLR(Callback):
     def on_fit_begin(self) -> None:
         if not hasattr(self.schedule, "step"):
             self.schedule = self.schedule(self.trainer.optimizer)
+
+    def _ahead(self, step: int) -> int:
+        return 1 if self.every == "step" else sys.maxsize
 
     def on_batch_end(self, step: int, logs: dict[str, Any]) -> None:
         if self.every == "step":

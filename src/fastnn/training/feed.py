@@ -96,6 +96,17 @@ class Feed:
             "seed": source.seed, "drop_last": source.drop_last,
         }  # fmt: skip
 
+    def columns(self) -> Batch | None:
+        """All rows of data in memory as one batch; None for a stream."""
+        source = self.source
+        if not isinstance(source, Batches) or type(source).from_batch is not Batches.from_batch:
+            return None
+        n = source.inputs or 1
+        y, weight = (*source.arrays[n:], None, None)[:2]
+        if self.class_weight is not None:
+            weight = self._weighted(y, weight)
+        return tuple(source.arrays[:n]), y, weight
+
     def from_batch(self, first: int, epoch: int) -> Iterator[Batch]:
         """The batches of an epoch from number `first` on."""
         if isinstance(self.source, Batches):

@@ -20,8 +20,8 @@ class Progress:
     def begin(self, epoch: int, epochs: int, batches: int | None, done: int = 0) -> None:
         """An epoch starts, at batch number `done`."""
 
-    def step(self, loss: float) -> None:
-        """A batch is done; `loss` is the mean of the epoch so far."""
+    def step(self, loss: float, batches: int) -> None:
+        """Some batches are done; `loss` is the mean of the epoch so far."""
 
     def end(self, logs: dict[str, Any]) -> None:
         """The epoch is over."""
@@ -58,8 +58,8 @@ class _Bar(Progress):
             total=batches, initial=done, desc=title, unit="batch", dynamic_ncols=True
         )
 
-    def step(self, loss: float) -> None:
-        if self.bar is not None and self.bar.update():  # true only when it was drawn
+    def step(self, loss: float, batches: int) -> None:
+        if self.bar is not None and self.bar.update(batches):  # true only when it was drawn
             self.bar.set_postfix_str(f"loss {show(loss)}", refresh=False)
 
     def end(self, logs: dict[str, Any]) -> None:

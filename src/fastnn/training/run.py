@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from .feed import Feed
 from .history import History
 from .progress import Interrupt, Progress
 from .tracker import Tracker
+from .work import Way
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -45,6 +47,17 @@ class Run:
         self.first_order = trainer.epochs_done  # a second fit goes on with fresh orders
         self.stopped: str | None = None
         self.history, self.tracker = History(), Tracker(trainer.metrics)
+        self._after_batch = [c for c in self.callbacks if _overrides(c, "on_batch_end")]
+        guarded = all(c.enabled for c in callbacks if isinstance(c, TerminateOnNonFinite))
+        way = Way(
+            bool(trainer.metrics),
+            trainer.explain if guarded else None,
+            limit=lambda: min(
+                [_ahead(c, self.step) for c in self._after_batch], default=sys.maxsize
+            ),
+            waiting=lambda: self.tracker.waiting,
+        )
+        self._learn = trainer.learn(feed, epochs, way)
 
     def go(self, shown: Progress, resume: str | os.PathLike[str] | None) -> History:
         """All epochs that are left."""
@@ -77,16 +90,13 @@ class Run:
             for callback in self.callbacks:
                 callback.on_epoch_begin(self.epoch)
         shown.begin(self.epoch, self.epochs, self.feed.batches, self.step)
-        after_batch = [c.on_batch_end for c in self.callbacks if _overrides(c, "on_batch_end")]
-        guarded = all(c.enabled for c in self.callbacks if isinstance(c, TerminateOnNonFinite))
         trainer.model.train()
-        for inputs, y, weight in self.feed.from_batch(self.step, self.first_order + self.epoch):
-            value, output = trainer.train_step(inputs, y, weight, guarded)
-            tracker.add(value, inputs[0].shape[0], output, y, weight)
-            self.step += 1
-            shown.step(tracker.loss)
-            for call in after_batch:
-                call(self.step - 1, {"loss": value})
+        for piece in self._learn(self.step, self.first_order + self.epoch):
+            tracker.add(piece)
+            self.step += len(piece.losses)
+            shown.step(tracker.loss, len(piece.losses))
+            for callback in self._after_batch:
+                callback.on_batch_end(self.step - 1, {"loss": piece.losses[-1]})
             if interrupt.requested:
                 return
             if self.stopped:
@@ -157,6 +167,13 @@ def check_callbacks(callbacks: Any) -> list[Callback]:
 
 def _overrides(callback: Callback, name: str) -> bool:
     return name in vars(callback) or getattr(type(callback), name) is not getattr(Callback, name)
+
+
+def _ahead(callback: Callback, step: int) -> int:
+    """How many steps may be done before a callback's `on_batch_end` has to be called."""
+    method = callback.on_batch_end
+    ours = getattr(method, "__module__", "") == Callback.__module__
+    return callback._ahead(step) if ours else 1
 
 
 def _farewell(history: History) -> str:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from .. import losses, metrics, optimizers, random
+from .. import losses, optimizers, random
 from .. import regularizers as penalties
+from .._core import RecordingError
 from ..autograd import no_grad
 from ..data.preparation import whole
 from ..tensor import Tensor, as_tensor
+from .arguments import list_of, metrics_of, optimizer_of
 from .callbacks import Callback
 from .checkpoint import read_tree, write_tree
 from .feed import Feed, split
 from .history import History
-from .nonfinite import explain
+from .nonfinite import NonFiniteError, explain
 from .progress import Interrupt, progress
 from .run import Run, check_callbacks
-from .tracker import Tracker
+from .settings import Settings, foreign_hook, model_settings, training_settings
+from .tracker import Piece, Tracker
+from .work import Job, Stretches, Way, work
 
 __all__ = ["Trainer"]
 
@@ -43,6 +47,12 @@ class Trainer:
         Penalties, which become part of the training loss, and constraints.
     metrics : sequence of str, Metric or callable
         What is reported beside the loss, see `fastnn.metrics.get`.
+    compile : bool
+        Record each kind of step once and replay it in C, whole stretches of an epoch in a call, as
+        `fastnn.compile` does. The results have the same bits either way. What Python does besides
+        tensor operations in the model or the loss (printing, say) then happens only when the step is
+        recorded; a step that reads values in Python, a model with hooks of yours, and L-BFGS run as
+        without it.
 
     Examples
     --------
@@ -66,6 +76,7 @@ class Trainer:
         optimizer: Any = "adam",
         regularizers: Sequence[Any] = (),
         metrics: Sequence[Any] = (),
+        compile: bool = True,
     ) -> None:
         if not hasattr(model, "named_parameters"):
             raise TypeError(f"Trainer: model is a {type(model).__name__}, not a Module")
@@ -73,13 +84,17 @@ class Trainer:
         self.model, self.loss = model, losses.get(loss) if isinstance(loss, str) else loss
         if not callable(self.loss):
             raise TypeError(f"Trainer: loss is {loss!r}; it must be a name or a function")
-        self.optimizer = _optimizer(optimizer, model)
-        self.regularizers = _sequence("regularizers", regularizers)
+        self.optimizer = optimizer_of(optimizer, model)
+        self.regularizers = list_of("regularizers", regularizers)
         for regularizer in self.regularizers:
             regularizer.attach(model)
-        self.metrics = _metrics(_sequence("metrics", metrics), self.loss)
+        self.metrics = metrics_of(list_of("metrics", metrics), self.loss)
         self.epochs_done = 0  # over all calls of fit; decides the shuffling
+        self.compile = compile
         self._run: Run | None = None
+        self._learning = Job(self._learn, self._recordable(self._learning_settings))
+        self._assessing = Job(self._assess, self._recordable(self._model_settings))
+        self._predicting = Job(self._predict, self._recordable(self._model_settings))
 
     # --- training ---
 
@@ -169,11 +184,11 @@ class Trainer:
             self._run = None
             self.model.train()
 
-    def train_step(
-        self, inputs: tuple[Tensor, ...], y: Any, weight: Any, guarded: bool
-    ) -> tuple[float, Any]:
-        """Forward, backward and the optimizer's step on one batch: (loss, output)."""
-        first: list[tuple[float, Any]] = []
+    def _learn(
+        self, inputs: tuple[Tensor, ...], y: Any, weight: Any, see: Callable[[Tensor], None]
+    ) -> Any:
+        """Forward, backward and the optimizer's step on one batch; gives the output."""
+        outputs: list[Any] = []
 
         def gradients() -> Tensor:
             output = self.model(*inputs)
@@ -181,13 +196,8 @@ class Trainer:
             if self.regularizers:
                 extra = penalties.penalty(self.regularizers, self.model)
                 loss = loss if extra is None else loss + extra
-            if not first:  # L-BFGS evaluates the batch several times and copes with overflows
-                value = float(loss.item())
-                if guarded and not math.isfinite(value):
-                    run = self._run
-                    where = (run.epoch, run.step) if run else (0, 0)
-                    raise explain(self.model, inputs, value, *where)
-                first.append((value, output))
+            outputs.append(output)
+            see(loss)
             self.optimizer.zero_grad()
             loss.backward()
             return loss
@@ -199,7 +209,55 @@ class Trainer:
             self.optimizer.step()
         if self.regularizers:
             penalties.constrain(self.regularizers, self.model)
-        return first[0]
+        return outputs[0]
+
+    def _assess(
+        self, inputs: tuple[Tensor, ...], y: Any, weight: Any, see: Callable[[Tensor], None]
+    ) -> Any:
+        """The output for one batch, and its loss for whom it may concern."""
+        with no_grad():
+            output = self.model(*inputs)
+            see(self._loss(output, y, weight))
+        return output
+
+    def _predict(
+        self, inputs: tuple[Tensor, ...], y: Any, weight: Any, see: Callable[[Tensor], None]
+    ) -> Any:
+        with no_grad():
+            return self.model(*inputs)
+
+    def learn(self, feed: Feed, epochs: int, way: Way) -> Callable[[int, int], Iterator[Piece]]:
+        """What trains on the batches of an epoch: called with the first one and the epoch's number."""
+        job = self._learning
+        job.plain = not self.compile or isinstance(self.optimizer, optimizers.LBFGS)
+        columns = None if job.plain else feed.columns()
+        if columns is None:
+            return partial(work, job, feed, way)
+        return Stretches(job, feed, columns, epochs, way).run
+
+    def explain(self, inputs: tuple[Tensor, ...], loss: float) -> NonFiniteError:
+        """The error for a batch with such a loss."""
+        run = self._run
+        return explain(self.model, inputs, loss, *((run.epoch, run.step) if run else (0, 0)))
+
+    def _recordable(self, settings: Callable[[], Settings]) -> Callable[[], Settings]:
+        """Settings of a model that has no hooks of the user's, which want to run at every step."""
+
+        def checked() -> Settings:
+            layer = foreign_hook(self.model)
+            if layer is not None:
+                raise RecordingError(
+                    f"layer {layer!r} has a hook, which wants to run at every step"
+                )
+            return settings()
+
+        return checked
+
+    def _learning_settings(self) -> Settings:
+        return training_settings(self.model, self.loss, self.regularizers, self.optimizer)
+
+    def _model_settings(self) -> Settings:
+        return model_settings(self.model, self.loss)
 
     def _loss(self, output: Any, y: Any, weight: Any) -> Tensor:
         loss = (
@@ -235,14 +293,12 @@ class Trainer:
         tracker = Tracker(self.metrics)
         training = self.model.training
         self.model.eval()
+        self._assessing.plain = not self.compile
         try:
-            with no_grad():
-                for inputs, y, weight in feed.from_batch(0, 0):
-                    if interrupt.requested:
-                        break
-                    output = self.model(*inputs)
-                    value = float(self._loss(output, y, weight).item())
-                    tracker.add(value, inputs[0].shape[0], output, y, weight)
+            for piece in work(self._assessing, feed, Way(bool(self.metrics)), 0, 0):
+                tracker.add(piece)
+                if interrupt.requested:
+                    break
             return tracker.result()
         finally:
             self.model.train(training)
@@ -267,15 +323,13 @@ class Trainer:
         training = self.model.training
         self.model.eval()
         parts = []
+        self._predicting.plain = not self.compile
         try:
-            with no_grad():
-                for inputs, _, _ in feed.from_batch(0, 0):
-                    output = self.model(*inputs)
-                    if not isinstance(output, Tensor):
-                        raise TypeError(
-                            f"predict: the model gives a {type(output).__name__}, not a tensor"
-                        )
-                    parts.append(output.detach())
+            for piece in work(self._predicting, feed, Way(), 0, 0):
+                if not isinstance(piece.output, Tensor):
+                    kind = type(piece.output).__name__
+                    raise TypeError(f"predict: the model gives a {kind}, not a tensor")
+                parts.append(piece.output.detach())
         finally:
             self.model.train(training)
         return (
@@ -337,39 +391,3 @@ class Trainer:
         random.set_state(tree["random"])
         self.epochs_done = tree["epochs_done"]
         return tree["run"]
-
-
-def _optimizer(optimizer: Any, model: Any) -> Any:
-    if isinstance(optimizer, str):
-        known = {name.lower(): name for name in optimizers.__all__}
-        found = getattr(optimizers, known.get(optimizer.lower(), ""), None)
-        if not isinstance(found, type) or not issubclass(found, optimizers.Optimizer):
-            raise ValueError(f"Trainer: no optimizer is named {optimizer!r}; see fastnn.optimizers")
-        optimizer = found
-    if hasattr(optimizer, "step") and not isinstance(optimizer, type):
-        return optimizer
-    if not callable(optimizer):
-        raise TypeError(
-            f"Trainer: optimizer is {optimizer!r}; it must be a name, an optimizer or a class"
-        )
-    return optimizer(model.parameters())
-
-
-def _metrics(wanted: list[Any], loss: Any) -> list[metrics.Metric]:
-    """Metrics from their names; what the scores mean is known from the loss."""
-    name = getattr(loss, "__name__", "")
-    logits = "logits" in name or name in ("cross_entropy", "hinge", "squared_hinge", "focal")
-    # These losses take each element by itself where targets have the outputs' shape.
-    each = None if name in ("bce", "bce_with_logits", "hinge", "squared_hinge", "focal") else False
-    made = [metrics.get(metric, from_logits=logits, multilabel=each) for metric in wanted]
-    names = [metric.name for metric in made]
-    for metric in names:
-        if names.count(metric) > 1 or metric == "loss":
-            raise ValueError(f"Trainer: two metrics are named {metric!r}; give one another name=")
-    return made
-
-
-def _sequence(name: str, values: Any) -> list[Any]:
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise TypeError(f"Trainer: {name} must be a list, got {values!r}")
-    return list(values)

@@ -1,0 +1,187 @@
+"""Recorded steps: on rows of data in memory, many in one call of C; or on a batch that is copied in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .._core import launch
+from .._core import ops as op
+from ..compiler import record
+from ..tensor import Tensor, empty, empty_like, zeros
+from .feed import Batch
+from .tracker import WAIT_BATCHES, WAIT_ELEMENTS, metrics_output
+
+__all__ = ["Failed", "RecordedBatch", "RecordedSteps", "Task"]
+
+# What is done with a batch: called with inputs, target, weight and what wants to see the loss before
+# anything is changed; gives the output.
+Task = Callable[[tuple[Tensor, ...], Any, Any, Callable[[Tensor], None]], Any]
+
+# Steps in a call of C at most. It ends after _SECONDS, which are 2000 of the smallest steps there are.
+_STEPS, _SECONDS = 4096, 0.05
+
+
+class Failed(Exception):
+    """A step failed on its data; nothing was changed by its backward pass.
+
+    Attributes
+    ----------
+    done : int
+        How many steps were done before.
+    loss : float or None
+        The loss, where it is that which is NaN or infinite.
+    """
+
+    def __init__(self, done: int, loss: float | None) -> None:
+        super().__init__(done, loss)
+        self.done, self.loss = done, loss
+
+
+class _Recorded:
+    """A task and a log of the losses, which a recorded call writes."""
+
+    def __init__(self, task: Task, guarded: bool) -> None:
+        self.task, self.guarded = task, guarded
+        self.slots = 1
+        self._log: Tensor | None = None
+
+    def _write(self, loss: Tensor, slot: Tensor) -> None:
+        if self._log is None:
+            self._log = zeros(self.slots, loss.dtype)
+        launch(op.log_value, (self._log, slot, loss, self._log), (int(self.guarded),))
+
+    def _failure(self, slot: int, done: int) -> Failed:
+        """What to say of the step that writes to a slot, after so many others."""
+        loss = float(self._log.numpy()[slot]) if self.guarded and self._log is not None else 0.0
+        return Failed(done, None if math.isfinite(loss) else loss)
+
+
+class RecordedSteps(_Recorded):
+    """Steps on consecutive batches of the rows of arrays.
+
+    Parameters
+    ----------
+    task : Task
+    columns : Batch
+        All rows.
+    order : Tensor or None
+        Which row comes when; its values may change between runs. None is from first to last.
+    rows : int
+        In a batch.
+    most : int
+        How many steps there may be in a row.
+    keeps : bool
+        Whether the outputs are wanted, too.
+    guarded : bool
+        Whether a loss that is not finite ends the run before its step.
+    """
+
+    def __init__(
+        self, task: Task, columns: Batch, order: Tensor | None, rows: int, most: int,
+        keeps: bool, guarded: bool,
+    ) -> None:  # fmt: skip
+        super().__init__(task, guarded)
+        self._columns, self._order, self.rows, self._keeps = columns, order, rows, keeps
+        self.slots = min(most, _STEPS)
+        self._outputs: Tensor | None = None
+        # Where the step under way writes to the log, and the places of its rows in the order.
+        self._at = zeros(1 + rows, "int64")
+        self._advance = Tensor(np.array([1] + [rows] * rows))
+        self._recording = record(self._step)
+
+    def _step(self) -> None:
+        slot, index = self._at[:1], self._at[1:]
+        if self._order is not None:
+            index = self._order.take(index)
+        inputs, y, weight = self._columns
+        output = self.task(
+            tuple([x.take(index) for x in inputs]),
+            None if y is None else y.take(index),
+            None if weight is None else weight.take(index),
+            lambda loss: self._write(loss, slot),
+        )
+        if self._keeps:
+            self._keep(metrics_output(output).detach(), slot)
+        launch(op.add, (self._at, self._advance, self._at))
+
+    def _keep(self, output: Tensor, slot: Tensor) -> None:
+        """Write the output to its slot: there are as many as may wait for the metrics."""
+        waiting = min(WAIT_BATCHES, -(-WAIT_ELEMENTS // max(output.size, 1)))
+        self.slots = min(self.slots, waiting)
+        self._outputs = empty((self.slots, *output.shape), output.dtype)
+        there = self._outputs.reshape(1, self.slots, -1)
+        launch(op.scatter, (there, slot, output.reshape(1, 1, -1), there))
+
+    def run(self, first: int, steps: int, slot: int) -> int:
+        """Do steps, the first on the rows from place `first` on. Returns how many: time is limited.
+
+        Raises
+        ------
+        Failed
+            After the steps before that one.
+        """
+        at = self._at.numpy()
+        at[0], at[1:] = slot, np.arange(first, first + self.rows)
+        try:
+            return self._recording.run_many(steps, _SECONDS)
+        except ValueError as error:
+            raise self._failure(int(at[0]), int(at[0]) - slot) from error
+
+    def losses(self, slot: int, steps: int) -> list[float]:
+        """What the log has there."""
+        assert self._log is not None
+        return self._log.numpy()[slot : slot + steps].tolist()  # type: ignore[no-any-return]
+
+    def outputs(self, slot: int, steps: int) -> Tensor:
+        """Of some steps, one after another; they stay until their slots are used again."""
+        assert self._outputs is not None
+        found = self._outputs[slot : slot + steps]
+        return found.reshape(-1, *found.shape[2:]) if found.ndim > 1 else found
+
+
+class RecordedBatch(_Recorded):
+    """A step on a batch that is copied to where the recorded calls read it."""
+
+    def __init__(self, task: Task, batch: Batch, guarded: bool) -> None:
+        super().__init__(task, guarded)
+        inputs, y, weight = batch
+        self._inputs = tuple([empty_like(x) for x in inputs])
+        self._y = None if y is None else empty_like(y)
+        self._weight = None if weight is None else empty_like(weight)
+        slot = zeros(1, "int64")
+        filled = [*self._inputs, *[x for x in (self._y, self._weight) if x is not None]]
+        self._recording = record(
+            lambda: task(self._inputs, self._y, self._weight, lambda loss: self._write(loss, slot)),
+            filled,
+        )
+
+    def run(self, batch: Batch, keeps: bool) -> tuple[float, Any]:
+        """(loss, output if wanted). The loss is 0 where the task has none.
+
+        Raises
+        ------
+        Failed
+            Before the backward pass.
+        """
+        inputs, y, weight = batch
+        values = [*inputs, *[x for x in (y, weight) if x is not None]]
+        for value, there in zip(values, self._recording.inputs, strict=True):
+            launch(op.copy, (value, there))
+        try:
+            self._recording.run_many(1)
+        except ValueError as error:
+            raise self._failure(0, 0) from error
+        loss = 0.0 if self._log is None else float(self._log.item())
+        return loss, _copied(self._recording.result) if keeps else None
+
+
+def _copied(output: Any) -> Any:
+    if not isinstance(output, Tensor):
+        return output
+    made = empty_like(output)
+    launch(op.copy, (output, made))
+    return made
