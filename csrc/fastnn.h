@@ -109,6 +109,9 @@ void fnn_program_free(fnn_program *program);
 fnn_status fnn_program_run(fnn_program *program, int64_t repeats, double seconds, int64_t *done,
                            int64_t *at, fnn_failure *why);
 
+/* About how long one repetition takes on one thread, in nanoseconds. */
+double fnn_program_expected(const fnn_program *program);
+
 /* Number of calls, and how the i-th runs. */
 int64_t fnn_program_size(const fnn_program *program);
 fnn_program_step fnn_program_step_at(const fnn_program *program, int64_t i);

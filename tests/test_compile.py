@@ -1,7 +1,9 @@
 """Recorded functions against the same functions run eagerly: the same bits, and errors where a replay could
 not follow."""
 
+import collections
 import itertools
+import threading
 
 import numpy as np
 import pytest
@@ -276,3 +278,88 @@ def test_other_layers_are_an_error_that_says_what_to_do():
     model.append(nn.ReLU())
     with pytest.raises(RecordingError, match="reset"):
         compiled(x)
+
+
+def test_arguments_and_results_of_every_kind():
+    compiled = fastnn.compile(lambda x: (x * 2, [x.sum(), None], {"x": x}))
+    x = data(4, 6)
+    views = [x, Tensor(x), x.T.copy().T, Tensor(x.T.copy()).T, x[::-1], np.asfortranarray(x)]
+    for value in views:
+        double, (total, nothing), same_x = compiled(value)
+        want = np.asarray(value if isinstance(value, np.ndarray) else value.numpy())
+        np.testing.assert_array_equal(double.numpy(), want * 2)
+        np.testing.assert_array_equal(same_x["x"].numpy(), want)
+        assert nothing is None and total.shape == ()
+    assert len(compiled.ready) == 1
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    same(compiled(frozen)[0], Tensor(x * 2))
+    half = x.astype(np.float16)  # becomes float32, as in every function
+    same(compiled(half)[0], Tensor(half) * 2)
+    with pytest.raises(TypeError, match="datetime"):
+        compiled(np.zeros(3, "datetime64[s]"))
+
+
+def test_results_keep_the_types_of_their_nests():
+    Pair = collections.namedtuple("Pair", "first second")
+    compiled = fastnn.compile(lambda x: Pair(x + 1, [x]))
+    for value in (1.0, 2.0):
+        pair = compiled(np.float32([value]))
+        assert (
+            type(pair) is Pair and pair.first.item() == value + 1 and pair.second[0].item() == value
+        )
+
+
+def test_many_arguments():
+    compiled = fastnn.compile(lambda *xs: sum(xs[1:], xs[0]))
+    for _ in range(3):
+        assert compiled(*[np.float32([i]) for i in range(20)]).item() == 190
+
+
+def test_writes_of_a_replay_are_seen_by_backward():
+    w = Tensor([2.0], requires_grad=True)
+
+    def grow():
+        with fastnn.no_grad():
+            w.copy_(w * 2)
+
+    step = fastnn.compile(grow)
+    step()
+    loss = (w * w).sum()
+    step()
+    with pytest.raises(RuntimeError, match="changed in place"):
+        loss.backward()
+
+
+def test_two_threads_call_one_compiled_function():
+    compiled = fastnn.compile(lambda x: (x @ x.T).sum(axis=1))
+    inputs = [data(50, 40, seed=i) for i in range(2)]
+    expected = [compiled(x).numpy() for x in inputs]
+    wrong = []
+
+    def call(i):
+        for _ in range(300):
+            if not np.array_equal(compiled(inputs[i]).numpy(), expected[i]):
+                wrong.append(i)
+
+    threads = [threading.Thread(target=call, args=(i,)) for i in range(2)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(timeout=60)
+    assert wrong == []
+
+
+def test_gradient_mode_has_a_recording_of_its_own():
+    calls = []
+
+    def function(x):
+        calls.append(fastnn.is_grad_enabled())
+        return x * 2
+
+    compiled = fastnn.compile(function)
+    for _ in range(2):
+        compiled(data(3))
+        with fastnn.no_grad():
+            compiled(data(3))
+    assert calls == [True, False]

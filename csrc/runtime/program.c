@@ -257,6 +257,8 @@ fnn_status fnn_program_run(fnn_program *p, int64_t repeats, double seconds, int6
   return fnn_meeting_status(&p->steps[*at].meeting, why);
 }
 
+double fnn_program_expected(const fnn_program *p) { return p->time; }
+
 int64_t fnn_program_size(const fnn_program *p) { return p->n; }
 
 fnn_program_step fnn_program_step_at(const fnn_program *p, int64_t i) {

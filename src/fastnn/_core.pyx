@@ -13,16 +13,20 @@ from cpython.number cimport PyNumber_Index
 from cpython.pycapsule cimport (
     PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsule_New, PyCapsule_SetName,
 )
-from cpython.pythread cimport PyThread_get_thread_ident
+from cpython.pythread cimport (
+    NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_get_thread_ident,
+    PyThread_release_lock, PyThread_type_lock, WAIT_LOCK,
+)
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 import os
 import sys
-import threading
 import types
+
+from numpy import ndarray
 
 include "binding/declarations.pxi"
 include "binding/memory.pxi"
@@ -30,6 +34,8 @@ include "binding/array.pxi"
 include "binding/dlpack.pxi"
 include "binding/launch.pxi"
 include "binding/record.pxi"
+include "binding/program.pxi"
+include "binding/replay.pxi"
 include "binding/runtime.pxi"
 
 try:

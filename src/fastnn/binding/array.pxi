@@ -300,28 +300,34 @@ def view(type cls not None, Array x not None, shape, strides, int64_t offset=0):
     return y
 
 
+cdef bint describe(const Py_buffer *b, fnn_array *a) noexcept:
+    """Fill in a buffer's layout; False where it has none of ours."""
+    cdef int i, code = code_of_format(b.format, b.itemsize)
+    if code < 0 or b.ndim > FNN_MAX_DIMS or <uintptr_t>b.buf % <uintptr_t>b.itemsize:
+        return False
+    a.dtype = code
+    a.ndim = b.ndim
+    for i in range(b.ndim):
+        if b.strides[i] % b.itemsize:
+            return False
+        a.shape[i] = b.shape[i]
+        a.stride[i] = b.strides[i] // b.itemsize
+    a.data = b.buf
+    return True
+
+
 def from_buffer(type cls not None, obj):
     """An array over obj's buffer without a copy, or None where that cannot be (format, byte order,
     alignment, strides that are no multiple of an element, too many axes)."""
     cdef Array y = Array.__new__(cls)
     cdef Exported owner = Exported.__new__(Exported)
-    cdef int i, code
     cdef Py_buffer *b = &owner.view
     if PyObject_GetBuffer(obj, b, PyBUF_STRIDED_RO | PyBUF_FORMAT) < 0:
         raise BufferError("the object has no strided buffer")
     owner.held = True
-    code = code_of_format(b.format, b.itemsize)
-    if code < 0 or b.ndim > FNN_MAX_DIMS or <uintptr_t>b.buf % <uintptr_t>b.itemsize:
+    if not describe(b, &y.a):
         return None
-    y.a.dtype = code
-    y.a.ndim = b.ndim
-    for i in range(b.ndim):
-        if b.strides[i] % b.itemsize:
-            return None
-        y.a.shape[i] = b.shape[i]
-        y.a.stride[i] = b.strides[i] // b.itemsize
     check_count(&y.a)
-    y.a.data = b.buf
     y.locked = b.readonly
     y.owner = owner
     return y

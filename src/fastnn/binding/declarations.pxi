@@ -6,6 +6,7 @@ cdef extern from "fastnn.h" nogil:
     enum: FNN_MAX_SCALARS
     enum: FNN_OPS
     enum: FNN_OP_matmul
+    enum: FNN_OP_copy
     ctypedef enum fnn_dtype:
         FNN_F32, FNN_F64, FNN_I64, FNN_I32, FNN_U8, FNN_BOOL
     ctypedef enum fnn_status:
@@ -52,6 +53,7 @@ cdef extern from "fastnn.h" nogil:
     void fnn_program_free(fnn_program *program)
     fnn_status fnn_program_run(fnn_program *program, int64_t repeats, double seconds, int64_t *done,
                                int64_t *at, fnn_failure *why)
+    double fnn_program_expected(const fnn_program *program)
     fnn_program_step fnn_program_step_at(const fnn_program *program, int64_t i)
     void fnn_program_time(fnn_program *program, int on)
     const double *fnn_program_seconds(const fnn_program *program)

@@ -1,4 +1,4 @@
-# Recording the calls of a function, and replaying them.
+# Recording the calls of a function.
 
 class RecordingError(RuntimeError):
     """A function did what a recording of it cannot repeat."""
@@ -177,76 +177,3 @@ def place(Array base not None, int64_t offset, shape, strides, int code):
     y.owner = base.owner
     y.locked = base.locked
     return y
-
-
-cdef class Program:
-    """Calls readied to run in C in one go. Keeps their arrays alive.
-
-    Parameters
-    ----------
-    calls : list of (op, arrays, scalars)
-    """
-    cdef fnn_program *program
-    cdef list calls
-    cdef object running
-
-    def __cinit__(self, list calls):
-        cdef fnn_call *c
-        cdef fnn_failure why
-        cdef fnn_status status
-        cdef int64_t elements, at = 0, n = len(calls)
-        why.message = NULL
-        self.calls = list(calls)
-        self.running = threading.Lock()
-        c = <fnn_call *>malloc((n + 1) * sizeof(fnn_call))
-        if c == NULL:
-            raise MemoryError()
-        try:
-            for i in range(n):
-                op, arrays, scalars = calls[i]
-                fill_call(&c[i], op, arrays, scalars, &elements)
-            with nogil:
-                status = fnn_program_new(c, n, &self.program, &at, &why)
-        finally:
-            free(c)
-        if status != FNN_OK:
-            raise_failure(calls[at][0], status, &why, calls[at][1])
-
-    def __dealloc__(self):
-        fnn_program_free(self.program)
-
-    def __len__(self):
-        return len(self.calls)
-
-    def run(self, int64_t repeats=1, double seconds=0):
-        """Run all calls `repeats` times, or fewer if `seconds` have passed. Returns how often."""
-        cdef fnn_failure why
-        cdef fnn_status status
-        cdef int64_t done = 0, at = 0
-        why.message = NULL
-        with self.running:
-            with nogil:
-                status = fnn_program_run(self.program, repeats, seconds, &done, &at, &why)
-        if status != FNN_OK:
-            op, arrays, _ = self.calls[at]
-            raise_failure(op, status, &why, arrays)
-        return done
-
-    def steps(self):
-        """For each call (threads, whether threads meet before it, flops, bytes, workspace bytes)."""
-        cdef fnn_program_step s
-        found = []
-        for i in range(len(self.calls)):
-            s = fnn_program_step_at(self.program, i)
-            found.append((s.threads, bool(s.meets), s.plan.flops, s.plan.bytes, s.plan.workspace))
-        return found
-
-    def time(self, on=True):
-        """Start timing each call anew, or stop."""
-        with self.running:
-            fnn_program_time(self.program, on)
-
-    def seconds(self):
-        """The time of each call since `time` was called, added up."""
-        cdef const double *t = fnn_program_seconds(self.program)
-        return None if t == NULL else [t[i] for i in range(len(self.calls))]

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from .. import _core
-from .._core import launch
-from .._core import ops as op
 from ..autograd import is_grad_enabled
+from ..autograd.graph import mode
 from ..tensor import Tensor, as_tensor, empty
 from .passes import run_passes
 from .program import Program
@@ -19,9 +18,12 @@ from .trace import trace
 
 __all__ = ["Compiled", "Recording", "compile", "record"]
 
+# How many recordings of a function are looked through without a key, the latest first.
+READY = 4
 
-class Recording:
-    """One recorded execution.
+
+class Recording(_core.Replay):
+    """One recorded execution; called with values for its inputs, it runs on them.
 
     Attributes
     ----------
@@ -34,27 +36,21 @@ class Recording:
     def __init__(
         self, inputs: list[Tensor], program: Program, result: Any, modules: list[Any]
     ) -> None:
+        super().__init__(program.lower(), inputs, result)
         self.inputs = inputs
         self.program = program
-        self.result = result
-        self._ready = program.lower()
+        self.grad = is_grad_enabled()
         unique = {id(m): m for m in modules}
         self._modules = [(m, m.training, _structure(m)) for m in unique.values()]
         self._moves = _core.move_count()
 
-    def __call__(self, arguments: list[Tensor]) -> Any:
-        for there, value in zip(self.inputs, arguments, strict=True):
-            launch(op.copy, (value, there))
-        self._ready.run()
-        return _mapped(self.result, _copied)
-
     def run_many(self, repeats: int, seconds: float = 0) -> int:
         """Run the calls again and again on what the inputs hold. Returns how often."""
-        return self._ready.run(repeats, seconds)
+        return self.ready.run(repeats, seconds)
 
     def show(self) -> str:
         """The calls as text, with threads, cost and places in the arena."""
-        return self.program.show(self._ready.steps())
+        return self.program.show(self.ready.steps())
 
     def fits(self) -> bool:
         """Whether the modules are in the modes, and all memory is where it was, when this was recorded.
@@ -97,45 +93,49 @@ def record(
     return Recording(kept, run_passes(program, without), result, modules)
 
 
-class Compiled:
-    """What `compile` returns."""
+class Compiled(_core.Caller):
+    """What `compile` returns.
+
+    Attributes
+    ----------
+    latest : Recording or None
+        The one that was called last.
+    """
+
+    latest: Recording | None
 
     def __init__(self, function: Callable[..., Any], without: Collection[str] = ()) -> None:
+        super().__init__(mode)
         self._function = function
         self._without = without
         self._recordings: dict[Any, list[Recording]] = {}
-        self._changes = _core.change_count()
-        self.latest: Recording | None = None
+        self._moves = _core.move_count()
         update_wrapper(self, function, updated=())
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Where no recording that is ready fits: find one, or record."""
         values: list[Tensor] = []
         key = (is_grad_enabled(), _key((args, kwargs), values))
-        recordings = self._recordings.get(key)
-        if recordings and self._changes == _core.change_count():
-            recording: Recording | None = recordings[0]
-        else:
-            recording = self._find(key)
+        recording = self._find(key)
         if recording is None:
             recording = self._record(args, kwargs, values)
-            self._recordings.setdefault(key, []).insert(0, recording)
-            self._changes = _core.change_count()
+            self._recordings.setdefault(key, []).append(recording)
+        recording.fitted = _core.change_count()
+        if not kwargs and all(isinstance(x, (Tensor, np.ndarray)) for x in args):
+            others = [r for r in self.ready if r is not recording]
+            self.ready = [recording, *others[: READY - 1]]
         self.latest = recording
-        return recording(values)
+        return recording(*values)
 
     def _find(self, key: Any) -> Recording | None:
-        """Something changed: the recording for the arguments that still fits, first in its list."""
+        """The recording for the arguments that fits."""
         moves = _core.move_count()
-        for kind, recordings in list(self._recordings.items()):
-            kept = [r for r in recordings if r._moves == moves]  # the others' memory is gone
-            kept.sort(key=lambda r: not r.fits())
-            self._recordings[kind] = kept
-        found = self._recordings.get(key)
-        fitting = found[0] if found and found[0].fits() else None
-        # The order is right for all kinds of arguments now, if each has a recording that fits.
-        if all(r and r[0].fits() for r in self._recordings.values()):
-            self._changes = _core.change_count()
-        return fitting
+        if moves != self._moves:  # the memory of those from before is gone
+            for kind, recordings in list(self._recordings.items()):
+                self._recordings[kind] = [r for r in recordings if r._moves == moves]
+            self.ready = [r for r in self.ready if r._moves == moves]
+            self._moves = moves
+        return next((r for r in self._recordings.get(key, ()) if r.fits()), None)
 
     def _record(self, args: Any, kwargs: Any, values: list[Tensor]) -> Recording:
         inputs = [_buffer(v) for v in values]
@@ -148,6 +148,7 @@ class Compiled:
     def reset(self) -> None:
         """Forget all recordings."""
         self._recordings.clear()
+        self.ready = []
         self.latest = None
 
     def show(self) -> str:
@@ -213,7 +214,8 @@ def _mapped(value: Any, function: Callable[[Any], Any]) -> Any:
     if isinstance(value, (Tensor, np.ndarray)):
         return function(value)
     if isinstance(value, (tuple, list)):
-        return type(value)([_mapped(v, function) for v in value])
+        items = [_mapped(v, function) for v in value]
+        return value._make(items) if hasattr(value, "_make") else type(value)(items)
     if isinstance(value, dict):
         return {k: _mapped(v, function) for k, v in value.items()}
     return value
@@ -231,12 +233,3 @@ def _detached(value: Any) -> Any:
     A tensor of our own, so that memory which only the results hold can be told from what the function kept.
     """
     return value.detach() if isinstance(value, Tensor) else value
-
-
-def _copied(value: Any) -> Any:
-    """A copy, which the next run does not overwrite."""
-    if not isinstance(value, Tensor):
-        return value
-    made = _core.empty_like(value)
-    launch(op.copy, (value, made))
-    return made

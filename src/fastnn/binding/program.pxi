@@ -1,0 +1,117 @@
+# Recorded calls readied to run in C.
+
+cdef enum:
+    BRIEF = 5000  # ns: for less, giving up the GIL and taking it again would cost too much
+
+
+cdef class Program:
+    """Calls readied to run in C in one go. Keeps their arrays alive.
+
+    Parameters
+    ----------
+    calls : list of (op, arrays, scalars)
+    """
+    cdef fnn_program *program
+    cdef list calls
+    cdef list written  # the owners of what the calls write
+    cdef PyThread_type_lock running
+
+    def __cinit__(self, list calls):
+        cdef fnn_call *c
+        cdef fnn_failure why
+        cdef fnn_status status
+        cdef int64_t elements, at = 0, n = len(calls)
+        why.message = NULL
+        self.calls = list(calls)
+        self.running = PyThread_allocate_lock()
+        c = <fnn_call *>malloc((n + 1) * sizeof(fnn_call))
+        if c == NULL or self.running == NULL:
+            free(c)
+            raise MemoryError()
+        try:
+            for i in range(n):
+                op, arrays, scalars = calls[i]
+                fill_call(&c[i], op, arrays, scalars, &elements)
+            with nogil:
+                status = fnn_program_new(c, n, &self.program, &at, &why)
+        finally:
+            free(c)
+        if status != FNN_OK:
+            raise_failure(calls[at][0], status, &why, calls[at][1])
+        self.written = written_by(calls)
+
+    def __dealloc__(self):
+        fnn_program_free(self.program)
+        if self.running != NULL:
+            PyThread_free_lock(self.running)
+
+    def __len__(self):
+        return len(self.calls)
+
+    cdef int take(self) except -1:
+        """Keep other threads from running it. Waiting, the GIL is free."""
+        if not PyThread_acquire_lock(self.running, NOWAIT_LOCK):
+            with nogil:
+                PyThread_acquire_lock(self.running, WAIT_LOCK)
+        return 0
+
+    cdef void leave(self) noexcept:
+        PyThread_release_lock(self.running)
+
+    cdef int64_t execute(self, int64_t repeats, double seconds) except -1:
+        """Run it, which the caller has taken."""
+        cdef fnn_failure why
+        cdef fnn_status status
+        cdef int64_t done = 0, at = 0
+        cdef Owner owner
+        why.message = NULL
+        if repeats * fnn_program_expected(self.program) < BRIEF:
+            status = fnn_program_run(self.program, repeats, seconds, &done, &at, &why)
+        else:
+            with nogil:
+                status = fnn_program_run(self.program, repeats, seconds, &done, &at, &why)
+        for owner in self.written:
+            owner.version += 1
+        if status != FNN_OK:
+            op, arrays, _ = self.calls[at]
+            raise_failure(op, status, &why, arrays)
+        return done
+
+    def run(self, int64_t repeats=1, double seconds=0):
+        """Run all calls `repeats` times, or fewer if `seconds` have passed. Returns how often."""
+        self.take()
+        try:
+            return self.execute(repeats, seconds)
+        finally:
+            self.leave()
+
+    def steps(self):
+        """For each call (threads, whether threads meet before it, flops, bytes, workspace bytes)."""
+        cdef fnn_program_step s
+        found = []
+        for i in range(len(self.calls)):
+            s = fnn_program_step_at(self.program, i)
+            found.append((s.threads, bool(s.meets), s.plan.flops, s.plan.bytes, s.plan.workspace))
+        return found
+
+    def time(self, on=True):
+        """Start timing each call anew, or stop."""
+        self.take()
+        fnn_program_time(self.program, on)
+        self.leave()
+
+    def seconds(self):
+        """The time of each call since `time` was called, added up."""
+        cdef const double *t = fnn_program_seconds(self.program)
+        return None if t == NULL else [t[i] for i in range(len(self.calls))]
+
+
+cdef list written_by(list calls):
+    """The owners of what calls write, each once."""
+    found = {}
+    for op, arrays, _ in calls:
+        for array in arrays[N_INPUTS[op]:]:
+            if array is not None:
+                owner = (<Array>array).owner
+                found[id(owner)] = owner
+    return list(found.values())

@@ -1,0 +1,189 @@
+# The way from a call in Python to a recorded program and back: a microsecond, so all of it is here.
+
+cdef enum:
+    MOST_ARGUMENTS = 8
+    SMALL = 32768  # bytes that are copied sooner than a launch is prepared
+
+
+cdef class Replay:
+    """A program, the arrays that its arguments are copied into, and what it returns.
+
+    Parameters
+    ----------
+    program : Program
+    inputs : sequence of Array
+        Contiguous.
+    result : object
+        A nest of tuples, lists and dicts with arrays in it, which are copied for the caller.
+
+    Attributes
+    ----------
+    fitted : int
+        The `change_count` at which all was known to be as when it was recorded.
+    grad : bool
+        Whether gradients were enabled then.
+    """
+    cdef readonly Program ready
+    cdef tuple arguments
+    cdef public object result
+    cdef public int64_t fitted
+    cdef public bint grad
+
+    def __init__(self, Program program not None, inputs, result):
+        self.ready = program
+        self.arguments = tuple(inputs)
+        self.result = result
+        self.fitted = -1
+
+    def __call__(self, *arguments):
+        """Run on other values of the inputs: arrays like them. Returns a copy of the result."""
+        result = self.attempt(arguments)
+        if result is NotImplemented:
+            raise TypeError("the arguments are not like those that were recorded")
+        return result
+
+    cdef attempt(self, tuple arguments):
+        """The same, or NotImplemented where the arguments are no arrays like the inputs."""
+        cdef int i, taken = 0, n = len(self.arguments)
+        cdef Py_buffer held[MOST_ARGUMENTS]
+        cdef fnn_array lent[MOST_ARGUMENTS]
+        cdef const fnn_array *values[MOST_ARGUMENTS]
+        cdef Array there
+        if len(arguments) != n:
+            return NotImplemented
+        if n > MOST_ARGUMENTS:
+            return self.run_on(NULL, arguments)
+        try:
+            for i in range(n):
+                there = <Array>self.arguments[i]
+                value = arguments[i]
+                if isinstance(value, Array):
+                    if (<Array>value)._requires_grad != there._requires_grad:
+                        return NotImplemented
+                    values[i] = &(<Array>value).a
+                elif type(value) is ndarray and not there._requires_grad:
+                    if not hold(value, &held[taken]):
+                        return NotImplemented
+                    taken += 1
+                    if not describe(&held[taken - 1], &lent[i]):
+                        return NotImplemented
+                    values[i] = &lent[i]
+                else:
+                    return NotImplemented
+                if not alike(values[i], &there.a):
+                    return NotImplemented
+            return self.run_on(values, None)
+        finally:
+            for i in range(taken):
+                PyBuffer_Release(&held[i])
+
+    cdef run_on(self, const fnn_array **values, tuple arrays):
+        """Copy the values of the inputs, from C or from arrays, run, and copy the result."""
+        cdef int i
+        cdef Array there
+        if is_recorded():
+            raise RecordingError("a recording is under way; a compiled function cannot be part of another")
+        self.ready.take()
+        try:
+            for i in range(len(self.arguments)):
+                there = <Array>self.arguments[i]
+                if values == NULL:
+                    copy_values(&(<Array?>arrays[i]).a, &there.a)
+                else:
+                    copy_values(values[i], &there.a)
+                there.owner.version += 1
+            self.ready.execute(1, 0)
+            return copied(self.result)
+        finally:
+            self.ready.leave()
+
+
+cdef bint hold(array, Py_buffer *held):
+    """Hold numpy's memory; False where it is of a type that no buffer can have."""
+    try:
+        PyObject_GetBuffer(array, held, PyBUF_STRIDED_RO | PyBUF_FORMAT)
+        return True
+    except (BufferError, ValueError):
+        return False
+
+
+cdef bint alike(const fnn_array *a, const fnn_array *b) noexcept:
+    cdef int i
+    if a.ndim != b.ndim or a.dtype != b.dtype:
+        return False
+    for i in range(a.ndim):
+        if a.shape[i] != b.shape[i]:
+            return False
+    return True
+
+
+cdef int copy_values(const fnn_array *source, const fnn_array *target) except -1:
+    """Between arrays that are alike; the target is contiguous."""
+    cdef fnn_call call
+    cdef fnn_failure why
+    cdef fnn_status status
+    cdef int64_t size = count(target) * ITEMSIZE[target.dtype]
+    if source.data == target.data and contiguous(source):
+        return 0
+    if size <= SMALL and contiguous(source):
+        memcpy(target.data, source.data, size)
+        return 0
+    call.op = FNN_OP_copy
+    call.n_arrays = 2
+    call.arrays[0] = source[0]
+    call.arrays[1] = target[0]
+    why.message = NULL
+    with nogil:
+        status = fnn_launch(&call, &why)
+    if status != FNN_OK:
+        raise_failure(FNN_OP_copy, status, &why, ())
+    return 0
+
+
+cdef copied(value):
+    """A nest of tuples, lists and dicts with each array in it copied."""
+    cdef Array made
+    if isinstance(value, Array):
+        made = <Array>empty_like(<Array>value)
+        copy_values(&(<Array>value).a, &made.a)
+        return made
+    if isinstance(value, tuple):
+        items = [copied(item) for item in value]
+        return value._make(items) if hasattr(value, "_make") else type(value)(items)
+    if isinstance(value, list):
+        return type(value)([copied(item) for item in value])
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    return value
+
+
+cdef class Caller:
+    """A function that is called through its recordings.
+
+    Parameters
+    ----------
+    mode : object
+        Its attribute `enabled` tells whether gradients are enabled.
+    """
+    cdef object mode
+    cdef public list ready  # Replays of calls with arrays alone, the latest first
+    cdef public object latest
+
+    def __init__(self, mode):
+        self.mode = mode
+        self.ready = []
+
+    def __call__(self, *arguments, **options):
+        cdef Replay replay
+        if not options:
+            for replay in self.ready:
+                if replay.fitted == changes + moves and replay.grad == self.mode.enabled:
+                    result = replay.attempt(arguments)
+                    if result is not NotImplemented:
+                        self.latest = replay
+                        return result
+        return self.call(arguments, options)
+
+    def call(self, arguments, options):
+        """Call it where no recording that is ready fits."""
+        raise NotImplementedError
