@@ -37,22 +37,22 @@ cdef class Replay:
 
     def __call__(self, *arguments):
         """Run on other values of the inputs: arrays like them. Returns a copy of the result."""
+        if len(self.arguments) > MOST_ARGUMENTS and len(arguments) == len(self.arguments):
+            return self.run_on(NULL, arguments)
         result = self.attempt(arguments)
         if result is NotImplemented:
             raise TypeError("the arguments are not like those that were recorded")
         return result
 
     cdef attempt(self, tuple arguments):
-        """The same, or NotImplemented where the arguments are no arrays like the inputs."""
+        """The same, or NotImplemented where the arguments are not a few arrays like the inputs."""
         cdef int i, taken = 0, n = len(self.arguments)
         cdef Py_buffer held[MOST_ARGUMENTS]
         cdef fnn_array lent[MOST_ARGUMENTS]
         cdef const fnn_array *values[MOST_ARGUMENTS]
         cdef Array there
-        if len(arguments) != n:
+        if len(arguments) != n or n > MOST_ARGUMENTS:
             return NotImplemented
-        if n > MOST_ARGUMENTS:
-            return self.run_on(NULL, arguments)
         try:
             for i in range(n):
                 there = <Array>self.arguments[i]

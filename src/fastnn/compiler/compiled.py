@@ -141,9 +141,12 @@ class Compiled(_core.Caller):
         inputs = [_buffer(v) for v in values]
         buffers = iter(inputs)
         filled_args, filled_kwargs = _mapped((args, kwargs), lambda _: next(buffers))
-        return record(
+        recording = record(
             lambda: self._function(*filled_args, **filled_kwargs), inputs, without=self._without
         )
+        for buffer, value in zip(inputs, values, strict=True):  # the function may have set it
+            buffer._requires_grad = value._requires_grad
+        return recording
 
     def reset(self) -> None:
         """Forget all recordings."""
