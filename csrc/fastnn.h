@@ -84,6 +84,10 @@ fnn_status fnn_plan_call(const fnn_call *call, fnn_plan *plan, fnn_failure *why)
 /* Check and run a call. Its outputs are untouched when the status is not FNN_OK. */
 fnn_status fnn_launch(const fnn_call *call, fnn_failure *why);
 
+/* The number of elements of gemm_pack's result with which a matmul (a call that fnn_plan_call accepts) does
+ * better in place of its b, 0 where it would not: see gemm_pack. Its result has the same bits. */
+int64_t fnn_gemm_packs(const fnn_call *matmul);
+
 /* --- programs: calls recorded once and replayed in C, all in one parallel region ---
  *
  * Threads meet only where one call needs what another wrote. A call that is too small for two threads is run

@@ -14,7 +14,8 @@ fnn_status fnn_watch_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why
   if (log->ndim != 1 || !fnn_contiguous(log))
     return fnn_fail(why, FNN_ERR_SHAPE, "the log must be contiguous and have one dimension");
   if (in->data != log->data || !fnn_same_shape(in, log))
-    return fnn_fail(why, FNN_ERR_VALUE, "the log is written in place: the same array on both sides");
+    return fnn_fail(why, FNN_ERR_VALUE,
+                    "the log is written in place: the same array on both sides");
   plan->may_fail = 1;
   return FNN_OK;
 }
