@@ -36,6 +36,7 @@ include "binding/launch.pxi"
 include "binding/record.pxi"
 include "binding/program.pxi"
 include "binding/replay.pxi"
+include "binding/probe.pxi"
 include "binding/runtime.pxi"
 
 try:
