@@ -21,7 +21,6 @@ FLOORS = (
     {"initializers"},
     {"nn", "losses", "optimizers", "schedules", "regularizers", "metrics"},
     {"models", "data", "io", "compiler"},
-    {"profiler"},
     {"training"},
     {"demo", "info"},
     {"__init__", "__main__"},

@@ -343,7 +343,8 @@ static void run_ravel_index(const fnn_call *call, fnn_team *team) {
   }
 }
 
-/* --- one_hot: y[j, :] = 0 but y[j, index[j]] = 1, in y's dtype. y contiguous --- */
+/* --- one_hot: y[j, :] = 0 but y[j, index[j]] = 1, in y's dtype; classes count from 0. y
+ * contiguous --- */
 
 static void run_one_hot(const fnn_call *call, fnn_team *team) {
   static const float one32 = 1;
@@ -354,13 +355,13 @@ static void run_one_hot(const fnn_call *call, fnn_team *team) {
   const void *const ones[FNN_DTYPES] = {&one32, &one64, &one_i64, &one_i32, &one_byte, &one_byte};
   const fnn_array *index = &call->arrays[0], *y = &call->arrays[1];
   int64_t classes = y->shape[1], size = fnn_itemsize(y->dtype);
-  if (bad_index(index, classes, team)) return;
+  if (index_outside(index, 0, classes, team)) return;
   fnn_range share = fnn_share(y->shape[0], team);
   if (share.begin >= share.end || classes == 0) return;
   char *rows = (char *)y->data + share.begin * classes * size;
   memset(rows, 0, (size_t)((share.end - share.begin) * classes * size));
   for (int64_t j = share.begin; j < share.end; j++) {
-    int64_t i = wrapped(((const int64_t *)index->data)[j * index->stride[0]], classes);
+    int64_t i = ((const int64_t *)index->data)[j * index->stride[0]];
     memcpy((char *)y->data + size * (j * classes + i), ones[y->dtype], (size_t)size);
   }
 }

@@ -7,7 +7,7 @@ and turns a status into an exception. There is no arithmetic here, and no pointe
 """
 from cpython.buffer cimport (
     PyBUF_F_CONTIGUOUS, PyBUF_C_CONTIGUOUS, PyBUF_ANY_CONTIGUOUS, PyBUF_FORMAT, PyBUF_ND,
-    PyBUF_STRIDES, PyBUF_WRITABLE, PyBUF_STRIDED_RO, PyBuffer_Release, PyObject_GetBuffer,
+    PyBUF_STRIDES, PyBUF_WRITABLE, PyBUF_STRIDED_RO, PyBuffer_IsContiguous, PyBuffer_Release, PyObject_GetBuffer,
 )
 from cpython.number cimport PyNumber_Index
 from cpython.pycapsule cimport (
@@ -17,7 +17,7 @@ from cpython.pythread cimport (
     NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_get_thread_ident,
     PyThread_release_lock, PyThread_type_lock, WAIT_LOCK,
 )
-from cpython.ref cimport Py_DECREF, Py_INCREF
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
@@ -25,6 +25,7 @@ from libc.string cimport memcpy, memset
 import os
 import sys
 import types
+import weakref
 
 from numpy import ndarray
 
@@ -36,7 +37,6 @@ include "binding/launch.pxi"
 include "binding/record.pxi"
 include "binding/program.pxi"
 include "binding/replay.pxi"
-include "binding/probe.pxi"
 include "binding/runtime.pxi"
 
 try:

@@ -181,6 +181,8 @@ class Tensor(_core.Array):
             raise RuntimeError(
                 "requires_grad: this tensor was computed from others; use detach() for one that was not"
             )
+        if self._requires_grad != bool(value):
+            _core.note_change()
         self._requires_grad = bool(value)
 
     def requires_grad_(self, value: bool = True) -> Tensor:
@@ -330,7 +332,11 @@ def _convert(cls: type[Tensor], data: Any, dtype: DType | None) -> Tensor:
         raise TypeError("Tensor() needs data; for one to be filled later use empty(shape)")
     if isinstance(data, _core.Array):
         if dtype is not None and data.code != dtype.code:
-            return _from_numpy(cls, np.asarray(data), dtype)
+            if not _core.recording():
+                return _from_numpy(cls, np.asarray(data), dtype)
+            made = _core.empty(cls, data.shape, dtype.code)
+            _core.launch(_core.ops.copy, (data, made))
+            return made
         return _core.view(cls, data, data.shape, data.strides)
     if isinstance(data, (bool, int, float)):
         kind = bool_ if isinstance(data, bool) else int64 if isinstance(data, int) else float32

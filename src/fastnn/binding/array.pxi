@@ -11,11 +11,36 @@ cdef class Array:
     cdef bint locked
     cdef tuple shape_
     cdef object __weakref__
-    cdef public bint _requires_grad
-    cdef public object grad
+    cdef bint wants_gradient
+    cdef object gradient
     cdef public object _node
     cdef public object _grad_view
     cdef public object name
+
+    @property
+    def grad(self):
+        """The gradient that `backward` computed, None before."""
+        if recorder is not None:
+            recorder.meet(self, True)
+        return self.gradient
+
+    @grad.setter
+    def grad(self, value):
+        if recorder is not None:
+            recorder.meet(self, False)
+        self.gradient = value
+
+    @property
+    def _requires_grad(self):
+        if recorder is not None and self._node is None:
+            recorder.look_at(self)
+        return self.wants_gradient
+
+    @_requires_grad.setter
+    def _requires_grad(self, bint value):
+        if recorder is not None and self._node is None:
+            recorder.look_at(self)
+        self.wants_gradient = value
 
     @property
     def shape(self):
@@ -222,7 +247,7 @@ def empty(type cls not None, shape, int code):
         raise MemoryError(f"no memory for a tensor of shape {tuple(shape)}, {owner.size} bytes")
     y.a.data = owner.memory
     y.owner = owner
-    if recorder is not None:
+    if recorder is not None and recorder.listens():
         owner.born = recorder.number
     return y
 
@@ -246,7 +271,7 @@ def empty_like(Array x not None):
     y.a.data = owner.memory
     y.owner = owner
     y.shape_ = x.shape_
-    if recorder is not None:
+    if recorder is not None and recorder.listens():
         owner.born = recorder.number
     return y
 
@@ -330,4 +355,6 @@ def from_buffer(type cls not None, obj):
     check_count(&y.a)
     y.locked = b.readonly
     y.owner = owner
+    if recorder is not None and recorder.listens():
+        owner.born = recorder.number
     return y

@@ -80,16 +80,17 @@ cdef struct DLManagedTensor:
 
 cdef class Owner:
     """Keeps memory alive. `version` counts the writes made through launch, for all views of the memory;
-    `recording` is the number of the recording in which a call last wrote it, or that it is an input of."""
+    `recording` is the number of the recording in which a call last wrote it, or that it is an input of;
+    `born` that in which it was made, 0 for none."""
     cdef int64_t version
     cdef int64_t recording
+    cdef int64_t born
+    cdef bint filled  # whether Python was given it to write in that recording
 
 
 cdef class Pooled(Owner):
     cdef void *memory
     cdef int64_t size
-    cdef int64_t born  # the recording in which it was made, 0 for none
-    cdef bint filled  # whether Python was given it to write in that recording
 
     def __dealloc__(self):
         if self.memory != NULL:

@@ -4,15 +4,100 @@ class RecordingError(RuntimeError):
     """A function did what a recording of it cannot repeat."""
 
 
+cdef class Attributes:
+    """What a recorded function met and left in attributes of tensors that were there before it.
+
+    Calls do not say that ``.grad`` was None, or became a tensor: a replay is right only where it `holds`
+    what the recorded execution met, and it has to `settle` what that left.
+    """
+    cdef set inputs  # ids of the arguments' buffers
+    cdef dict gradients  # by id of the tensor: (weak reference, .grad that it had, whether it was looked at)
+    cdef dict flags  # the same of requires_grad
+    cdef list met, left  # once closed: (tensor, .grad) where it was looked at, and where it was set
+    cdef list switched  # (tensor, requires_grad) where it was changed
+    cdef list stored  # (attributes of an object, name, tensor) where a tensor was kept
+
+    def __init__(self):
+        self.inputs = set()
+        self.gradients = {}
+        self.flags = {}
+        self.met = []
+        self.left = []
+        self.switched = []
+        self.stored = []
+
+    cdef meet(self, Array x, dict where, value, bint read):
+        known = where.get(id(x))
+        if known is None or known[0]() is not x:
+            where[id(x)] = (weakref.ref(x), value, read)
+
+    def close(self):
+        """Note what was left, at the end of the function. Views that were made meanwhile are gone by then."""
+        cdef Array x
+        for key, (where, value, read) in self.gradients.items():
+            x = where()
+            if x is not None and key not in self.inputs:
+                if read:
+                    self.met.append((x, value))
+                if x.gradient is not value:
+                    self.left.append((x, x.gradient))
+        for key, (where, value, _) in self.flags.items():
+            x = where()
+            if x is not None and x.wants_gradient != value and key not in self.inputs:
+                self.switched.append((x, bool(x.wants_gradient)))
+
+    def undo(self):
+        """Put back what was met."""
+        cdef Array x
+        for where, value, _ in self.gradients.values():
+            x = where()
+            if x is not None:
+                x.gradient = value
+        for where, value, _ in self.flags.values():
+            x = where()
+            if x is not None:
+                x.wants_gradient = value
+
+    def store(self, dict attributes not None, str name, Array value not None):
+        """Note that an object kept a tensor as an attribute."""
+        self.stored.append((attributes, name, value))
+
+    cpdef bint holds(self):
+        """Whether each .grad is what the function met."""
+        for item in self.met:
+            if (<Array>(<tuple>item)[0]).gradient is not (<tuple>item)[1]:
+                return False
+        return True
+
+    def same_flags(self):
+        """Whether each tensor requires a gradient, or does not, as when the function met it."""
+        cdef Array x
+        for where, value, _ in self.flags.values():
+            x = where()
+            if x is not None and x.wants_gradient != value:
+                return False
+        return True
+
+    cpdef settle(self):
+        """Leave in Python what the function left."""
+        for item in self.left:
+            (<Array>(<tuple>item)[0]).gradient = (<tuple>item)[1]
+        for item in self.switched:
+            (<Array>(<tuple>item)[0]).wants_gradient = (<tuple>item)[1]
+        for item in self.stored:
+            (<dict>(<tuple>item)[0])[(<tuple>item)[1]] = (<tuple>item)[2]
+
+
 cdef class Recorder:
     """Notes the launches that its thread makes within a ``with`` block; none of them computes anything.
 
     Reading the values of an input, or of what a call wrote, is an error: there are none yet.
     """
     cdef readonly list calls  # (op, arrays, scalars, scope)
-    cdef readonly list used  # the modules that were called
+    cdef readonly dict used  # what a replay depends on besides arrays: object by id, with its attributes
+    cdef readonly Attributes attributes
     cdef tuple scope  # what the next call is part of, from the outermost inwards: modules and names
-    cdef int64_t number
+    cdef readonly int64_t number
     cdef unsigned long thread
 
     def __init__(self, inputs=()):
@@ -21,15 +106,17 @@ cdef class Recorder:
         recordings += 1
         self.number = recordings
         self.calls = []
-        self.used = []
+        self.used = {}
+        self.attributes = Attributes()
         self.scope = ()
         for x in inputs:
             x.owner.recording = self.number
+            self.attributes.inputs.add(id(x))
 
     def __enter__(self):
         global recorder
         if recorder is not None:
-            raise RecordingError("a recording is under way; a compiled function cannot record another")
+            raise RecordingError("a recording is under way in this thread; what is called within it becomes part of it")
         self.thread = PyThread_get_thread_ident()
         recorder = self
         return self
@@ -49,18 +136,58 @@ cdef class Recorder:
                 (<Array>arrays[i]).owner.recording = self.number
         self.calls.append((op, arrays, scalars, self.scope))
 
+    cdef use(self, obj):
+        """A replay depends on an object; its attributes are noted as they were before."""
+        if id(obj) not in self.used:
+            self.used[id(obj)] = (obj, dict(obj.__dict__))
+
+    cdef meet(self, Array x, bint read):
+        """A tensor's .grad is looked at, or set."""
+        if x.owner.born != self.number and self.listens():
+            self.attributes.meet(x, self.attributes.gradients, x.gradient, read)
+
+    cdef look_at(self, Array x):
+        """Whether a tensor requires a gradient is looked at, or set."""
+        if x.owner.born != self.number and self.listens():
+            self.attributes.meet(x, self.attributes.flags, x.wants_gradient, True)
+
+    cdef bint readable(self, Owner owner):
+        """Whether memory has the values that it will have at a replay: those that Python gave it meanwhile."""
+        return owner.born == self.number and owner.recording != self.number
+
     cdef lend(self, Owner owner):
         """Python is given memory to read and write."""
         if not self.listens():
             return
-        if isinstance(owner, Pooled) and (<Pooled>owner).born == self.number:
-            (<Pooled>owner).filled = True
-        if owner.recording == self.number:
+        if self.readable(owner):
+            owner.filled = True
+        elif owner.recording == self.number:
             raise RecordingError(
-                f"{user_line()}: a value of a tensor was read while the function was recorded; a replay "
-                "computes without Python, so it could not follow. Return the tensor and read it "
-                "outside, or keep this function eager"
+                f"{user_line()}: a value of a tensor was read (or written through numpy) while the "
+                "function was recorded. Nothing is computed yet then, and a replay runs without Python, "
+                "so it could not follow. Return the tensor and read it outside; choose between values "
+                "with where(); or keep this function eager"
             )
+        else:
+            raise RecordingError(
+                f"{user_line()}: a value of a tensor from outside the function was read (or written "
+                "through numpy) while the function was recorded; a replay would not look again. Read it "
+                "before, or compute with the tensor itself; write to it with copy_(), fill_() or x[...] ="
+            )
+
+
+def recording():
+    """Whether the calling thread is recording a function."""
+    return recorder is not None and recorder.listens()
+
+
+def refuse(why, Array x=None):
+    """Raise a RecordingError with the user's line, if the calling thread is recording a function.
+
+    With an array, only if its values may not be read meanwhile.
+    """
+    if recording() and (x is None or not recorder.readable(x.owner)):
+        raise RecordingError(f"{user_line()}: {why}")
 
 
 # How often something was changed that a recording may depend on besides memory: see note_change.
@@ -82,7 +209,7 @@ def enter_scope(part):
     outer = recorder.scope
     recorder.scope = (*outer, part)
     if not isinstance(part, str):
-        recorder.used.append(part)
+        recorder.use(part)
     return outer
 
 
@@ -95,6 +222,12 @@ def set_scope(tuple scope not None):
     """Go back to a scope, or on in it."""
     if is_recorded():
         recorder.scope = scope
+
+
+def note_use(obj):
+    """Tell the recording under way, if any, that it depends on an object's attributes."""
+    if is_recorded():
+        recorder.use(obj)
 
 
 def note_change():
@@ -128,29 +261,52 @@ def user_line():
     return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
 
 
-def memory_of(Array x not None):
+def memory_of(Array x not None, int64_t number=0):
     """(owner, offset, size, born, filled): the memory that x is a view of, in bytes.
 
-    Offset and size are 0 for memory that is not ours. Born is the recording in which it was made, 0 for
-    none; filled is whether Python was given that memory to write meanwhile.
+    Born is whether it was made in the recording of that number; filled is whether Python was given it to
+    write meanwhile. Offset and size are 0 for memory that is neither ours nor was lent to us meanwhile.
     """
     cdef Pooled p
+    cdef Exported e
+    cdef bint born = number > 0 and x.owner.born == number
     if isinstance(x.owner, Pooled):
         p = <Pooled>x.owner
-        return (p, <char *>x.a.data - <char *>p.memory, p.size, p.born, p.filled)
-    return (x.owner, 0, 0, 0, False)
+        return (p, <char *>x.a.data - <char *>p.memory, p.size, born, p.filled)
+    if isinstance(x.owner, Exported) and born:
+        e = <Exported>x.owner
+        if PyBuffer_IsContiguous(&e.view, c"A"):
+            return (e, <char *>x.a.data - <char *>e.view.buf, e.view.len, True, True)
+    return (x.owner, 0, 0, False, False)
+
+
+def lender_is_held(Owner owner not None):
+    """Whether anybody has the object whose memory was lent to us, or one that it is a view of."""
+    cdef object lender
+    if not isinstance(owner, Exported):
+        return False
+    lender = <object>(<Exported>owner).view.obj
+    while lender is not None:
+        if Py_REFCNT(lender) > 2:  # the lent buffer's, or its view's, and that of the variable here
+            return True
+        lender = getattr(lender, "base", None)
+    return False
 
 
 def whole(Array x not None):
-    """All of the memory of our own that x is a view of, as contiguous uint8."""
+    """All of the memory that x is a view of, of our own or lent by another object, as contiguous uint8."""
     cdef Array y = Array.__new__(Array)
-    cdef Pooled p = <Pooled?>x.owner
     y.a.ndim = 1
     y.a.dtype = FNN_U8
-    y.a.shape[0] = p.size
     y.a.stride[0] = 1
-    y.a.data = p.memory
-    y.owner = p
+    if isinstance(x.owner, Pooled):
+        y.a.shape[0] = (<Pooled>x.owner).size
+        y.a.data = (<Pooled>x.owner).memory
+    else:
+        y.a.shape[0] = (<Exported?>x.owner).view.len
+        y.a.data = (<Exported>x.owner).view.buf
+        y.locked = (<Exported>x.owner).view.readonly
+    y.owner = x.owner
     return y
 
 

@@ -15,6 +15,8 @@ cdef class Replay:
         Contiguous.
     result : object
         A nest of tuples, lists and dicts with arrays in it, which are copied for the caller.
+    attributes : Attributes, optional
+        The gradients that tensors have before and after.
 
     Attributes
     ----------
@@ -28,11 +30,13 @@ cdef class Replay:
     cdef public object result
     cdef public int64_t fitted
     cdef public bint grad
+    cdef Attributes attributes
 
-    def __init__(self, Program program not None, inputs, result):
+    def __init__(self, Program program not None, inputs, result, Attributes attributes=None):
         self.ready = program
         self.arguments = tuple(inputs)
         self.result = result
+        self.attributes = Attributes() if attributes is None else attributes
         self.fitted = -1
 
     def __call__(self, *arguments):
@@ -58,10 +62,10 @@ cdef class Replay:
                 there = <Array>self.arguments[i]
                 value = arguments[i]
                 if isinstance(value, Array):
-                    if (<Array>value)._requires_grad != there._requires_grad:
+                    if (<Array>value).wants_gradient != there.wants_gradient:
                         return NotImplemented
                     values[i] = &(<Array>value).a
-                elif type(value) is ndarray and not there._requires_grad:
+                elif type(value) is ndarray and not there.wants_gradient:
                     if not hold(value, &held[taken]):
                         return NotImplemented
                     taken += 1
@@ -82,7 +86,7 @@ cdef class Replay:
         cdef int i
         cdef Array there
         if is_recorded():
-            raise RecordingError("a recording is under way; a compiled function cannot be part of another")
+            raise RecordingError(f"{user_line()}: a recording was run while a function was recorded")
         self.ready.take()
         try:
             for i in range(len(self.arguments)):
@@ -93,6 +97,7 @@ cdef class Replay:
                     copy_values(values[i], &there.a)
                 there.owner.version += 1
             self.ready.execute(1, 0)
+            self.attributes.settle()
             return copied(self.result)
         finally:
             self.ready.leave()
@@ -175,9 +180,12 @@ cdef class Caller:
 
     def __call__(self, *arguments, **options):
         cdef Replay replay
+        if is_recorded():
+            return self.inline(arguments, options)
         if not options:
             for replay in self.ready:
-                if replay.fitted == changes + moves and replay.grad == self.mode.enabled:
+                if replay.fitted == changes + moves and replay.grad == self.mode.enabled \
+                        and replay.attributes.holds():
                     result = replay.attempt(arguments)
                     if result is not NotImplemented:
                         self.latest = replay
@@ -186,4 +194,8 @@ cdef class Caller:
 
     def call(self, arguments, options):
         """Call it where no recording that is ready fits."""
+        raise NotImplementedError
+
+    def inline(self, arguments, options):
+        """Call it while another function is recorded."""
         raise NotImplementedError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Sequence
 from functools import update_wrapper
 from typing import Any
@@ -12,6 +13,7 @@ from .. import _core
 from ..autograd import is_grad_enabled
 from ..autograd.graph import mode
 from ..tensor import Tensor, as_tensor, empty
+from .guard import Guard
 from .passes import run_passes
 from .program import Program
 from .trace import trace
@@ -20,6 +22,8 @@ __all__ = ["Compiled", "Recording", "compile", "record"]
 
 # How many recordings of a function are looked through without a key, the latest first.
 READY = 4
+# How many recordings are kept for arguments of one kind: each has memory of its own.
+MOST = 8
 
 
 class Recording(_core.Replay):
@@ -31,44 +35,37 @@ class Recording(_core.Replay):
         The buffers that arguments are copied into.
     program : Program
         The calls, after all passes.
+    guard : Guard
+        What they depend on besides memory.
     """
 
-    def __init__(
-        self, inputs: list[Tensor], program: Program, result: Any, modules: list[Any]
-    ) -> None:
-        super().__init__(program.lower(), inputs, result)
+    def __init__(self, inputs: list[Tensor], program: Program, result: Any, guard: Guard) -> None:
+        super().__init__(program.lower(), inputs, result, guard.attributes)
         self.inputs = inputs
         self.program = program
         self.grad = is_grad_enabled()
-        unique = {id(m): m for m in modules}
-        self._modules = [(m, m.training, _structure(m)) for m in unique.values()]
+        self.guard = guard
         self._moves = _core.move_count()
 
     def run_many(self, repeats: int, seconds: float = 0) -> int:
         """Run the calls again and again on what the inputs hold. Returns how often."""
-        return self.ready.run(repeats, seconds)
+        done = self.ready.run(repeats, seconds)
+        self.guard.attributes.settle()
+        return done
 
     def show(self) -> str:
         """The calls as text, with threads, cost and places in the arena."""
         return self.program.show(self.ready.steps())
 
     def fits(self) -> bool:
-        """Whether the modules are in the modes, and all memory is where it was, when this was recorded.
+        """Whether all memory is where it was, and modules and optimizers are set as they were then.
 
         Raises
         ------
         RecordingError
-            If a module has other layers or parameters since.
+            If a module has other layers, parameters or hooks since.
         """
-        for module, _, structure in self._modules:
-            if _structure(module) != structure:
-                raise _core.RecordingError(
-                    f"compile: a {type(module).__name__} has other layers or parameters than when it "
-                    "was recorded; call reset() on the compiled function to record it anew"
-                )
-        return self._moves == _core.move_count() and all(
-            module.training is training for module, training, _ in self._modules
-        )
+        return self._moves == _core.move_count() and not self.guard.difference()
 
 
 def record(
@@ -88,9 +85,9 @@ def record(
     (3, Tensor([3., 3.]))
     """
     kept = list(inputs)
-    program, result, modules = trace(lambda: _mapped(function(), _detached), kept)
+    program, result, guard = trace(lambda: _mapped(function(), _detached), kept)
     _core.memory_trim()  # of the intermediates, which nobody wrote
-    return Recording(kept, run_passes(program, without), result, modules)
+    return Recording(kept, run_passes(program, without), result, guard)
 
 
 class Compiled(_core.Caller):
@@ -119,7 +116,7 @@ class Compiled(_core.Caller):
         recording = self._find(key)
         if recording is None:
             recording = self._record(args, kwargs, values)
-            self._recordings.setdefault(key, []).append(recording)
+            self._add(key, recording)
         recording.fitted = _core.change_count()
         if not kwargs and all(isinstance(x, (Tensor, np.ndarray)) for x in args):
             others = [r for r in self.ready if r is not recording]
@@ -135,7 +132,27 @@ class Compiled(_core.Caller):
                 self._recordings[kind] = [r for r in recordings if r._moves == moves]
             self.ready = [r for r in self.ready if r._moves == moves]
             self._moves = moves
-        return next((r for r in self._recordings.get(key, ()) if r.fits()), None)
+        found = self._recordings.get(key, ())
+        return next((r for r in found if r.guard.attributes.holds() and r.fits()), None)
+
+    def _add(self, key: Any, recording: Recording) -> None:
+        """Another recording for these arguments; of many, those made last are kept."""
+        recordings = self._recordings.setdefault(key, [])
+        if len(recordings) == MOST:
+            changed = recordings[-1].guard.difference() or ".grad of a tensor"
+            warnings.warn(
+                f"compile: {getattr(self, '__name__', 'a function')} was recorded {MOST + 1} times for arguments of one kind, the last "
+                f"time because of {changed}; what changes often belongs into a tensor, or stays outside",
+                stacklevel=4,
+            )
+            self.ready = [r for r in self.ready if r is not recordings[0]]
+            del recordings[0]
+        recordings.append(recording)
+
+    def inline(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Within another compiled function it is part of that recording, cut off from the graph as ever."""
+        given = _mapped((args, kwargs), lambda x: _leaf(as_tensor(x)))
+        return _mapped(self._function(*given[0], **given[1]), _detached)
 
     def _record(self, args: Any, kwargs: Any, values: list[Tensor]) -> Recording:
         inputs = [_buffer(v) for v in values]
@@ -157,13 +174,6 @@ class Compiled(_core.Caller):
     def show(self) -> str:
         """The calls of the latest recording as text."""
         return "not recorded yet" if self.latest is None else self.latest.show()
-
-
-def _structure(module: Any) -> tuple[int, ...]:
-    """The identities of a module's own layers and tensors."""
-    return tuple(
-        [id(v) for v in vars(module).values() if isinstance(v, Tensor) or hasattr(v, "forward")]
-    )
 
 
 def compile(function: Callable[..., Any], *, without: Collection[str] = ()) -> Compiled:
@@ -226,6 +236,12 @@ def _mapped(value: Any, function: Callable[[Any], Any]) -> Any:
 
 def _buffer(value: Tensor) -> Tensor:
     made = empty(value.shape, value.dtype)
+    made._requires_grad = value._requires_grad
+    return made
+
+
+def _leaf(value: Tensor) -> Tensor:
+    made = value.detach()
     made._requires_grad = value._requires_grad
     return made
 

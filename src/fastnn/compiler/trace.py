@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,13 +15,16 @@ import numpy as np
 from .. import _core
 from ..dtypes import BY_CODE, int32, int64, uint8
 from ..tensor import Tensor
+from .guard import Guard
 from .layers import layer_names
 from .program import Buffer, Call, Program, View
 
 __all__ = ["trace"]
 
+_one_at_a_time = threading.RLock()
 
-def trace(function: Callable[[], Any], inputs: Sequence[Tensor]) -> tuple[Program, Any, list[Any]]:
+
+def trace(function: Callable[[], Any], inputs: Sequence[Tensor]) -> tuple[Program, Any, Guard]:
     """Run a function, noting its calls instead of making them: nothing is computed yet.
 
     Parameters
@@ -36,16 +41,44 @@ def trace(function: Callable[[], Any], inputs: Sequence[Tensor]) -> tuple[Progra
         (inputs, parameters, results, what the function stored somewhere) stays where it is.
     result : object
         What the function returned; its tensors have their values once the program has run.
-    used : list of object
-        The modules that were called.
+    guard : Guard
+        What the recording depends on besides memory.
+
+    Raises
+    ------
+    RecordingError
+        If the function did what a replay cannot repeat. Nothing was computed then, and each ``.grad`` is
+        what it was before.
     """
     recorder = _core.Recorder(inputs)
-    with recorder:
-        result = function()
-    calls, used = recorder.calls, recorder.used
+    attributes = recorder.attributes
+    try:
+        with _one_at_a_time, recorder:
+            result = function()
+        attributes.close()
+        guard = Guard(recorder.used, attributes, _read(recorder.calls))
+    except BaseException:
+        attributes.undo()
+        raise
+    calls, number = recorder.calls, recorder.number
     del recorder
     result_owners = Counter(id(_core.memory_of(x)[0]) for x in _arrays(result))
-    return Program(_lift(calls, result_owners)), result, used
+    return Program(_lift(calls, number, result_owners)), result, guard
+
+
+def _read(calls: list[Any]) -> set[int]:
+    """The ids of the owners of all memory that the calls read."""
+    return {
+        id(_core.memory_of(array)[0])
+        for op, arrays, *_ in calls
+        for array in arrays[: _inputs_of(op)]
+        if array is not None
+    }
+
+
+@cache
+def _inputs_of(op: int) -> int:
+    return len(_core.op_info(op)[2].split("->")[0].split())
 
 
 def _arrays(value: Any) -> Iterator[_core.Array]:
@@ -80,7 +113,7 @@ class _Memory:
         if self.whole is None:
             return None
         # References that are not a holder's: ours, the array over all, and getrefcount's argument.
-        kept = sys.getrefcount(self.owner) - 3 - results > 0
+        kept = sys.getrefcount(self.owner) - 3 - results > 0 or _core.lender_is_held(self.owner)
         if kept or results or (self.filled and not self.written):
             self.buffer.array = self.whole
         if not self.filled or not self.written or kept:
@@ -88,19 +121,19 @@ class _Memory:
         return _setting_up(self.buffer, self.whole)
 
 
-def _lift(recorded: list[Any], result_owners: Counter[int]) -> list[Call]:
+def _lift(recorded: list[Any], recording: int, result_owners: Counter[int]) -> list[Call]:
     """The calls on buffers. The recorded list is emptied, so that what only it held can be told apart."""
     memory: dict[int, _Memory] = {}
     lifted: list[tuple[int, list[Any], tuple[float, ...]]] = []
     layers = layer_names([scope for *_, scope in recorded])
     for number, (op, arrays, scalars, _) in enumerate(recorded):
-        n_inputs = len(_core.op_info(op)[2].split("->")[0].split())
+        n_inputs = _inputs_of(op)
         views: list[Any] = []
         for i, array in enumerate(arrays):
             if array is None:
                 views.append(None)
                 continue
-            owner, offset, size, born, filled = _core.memory_of(array)
+            owner, offset, size, born, filled = _core.memory_of(array, recording)
             piece = memory.get(id(owner))
             if piece is None:
                 whole = _core.whole(array) if born else None

@@ -168,12 +168,10 @@ def _composed(node: Node, dy: Tensor) -> tuple[Tensor | None, Tensor | None]:
 
 
 def _one_hot(labels: Tensor, x: Tensor, ignored: int, on: float, off: float) -> Tensor:
-    values = labels.numpy()
-    k = np.full(x.shape, off, x.dtype.numpy)
-    rows = np.flatnonzero(values != ignored)
-    k[rows, values[rows]] += on
-    k[values == ignored] = 0
-    return Tensor(k)
+    """`on + off` at the labels, `off` elsewhere, 0 in rows whose label is ignored."""
+    counts = ops.not_equal(labels, ignored)
+    rows = ops.one_hot(ops.where(counts, labels, 0), x.shape[1], x.dtype)
+    return (rows * on + off) * ops.expand_dims(ops.astype(counts, x.dtype), 1)
 
 
 @scope("loss")

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from .. import ops
+from .._core import recording
 from ..scope import scope
 from ..tensor import Tensor, as_tensor
 from .base import Loss, beside, pair, real, reduced
@@ -132,7 +133,7 @@ def gaussian_nll(
                 f"gaussian_nll: var has shape {v.shape}; it must be the prediction's {x.shape}, or "
                 "that without its last axis"
             )
-    if v.size and (least := v.numpy().min()) < 0:
+    if not recording() and v.size and (least := v.numpy().min()) < 0:
         raise ValueError(f"gaussian_nll: var holds {least}; variances are not negative")
     v, d = ops.maximum(v, eps), x - t
     loss = (ops.log(v) + d * d / v) * 0.5

@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
+from .._core import note_change
+
 if TYPE_CHECKING:
     from .module import Module
 
@@ -21,10 +23,12 @@ class HookHandle:
         self._hooks = hooks
         self._number = next(_numbers)
         hooks[self._number] = hook
+        note_change()
 
     def remove(self) -> None:
         """Take the hook away; doing so twice is no error."""
-        self._hooks.pop(self._number, None)
+        if self._hooks.pop(self._number, None) is not None:
+            note_change()
 
     def __enter__(self) -> Self:
         return self

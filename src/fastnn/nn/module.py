@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
-from .._core import enter_scope, note_change, set_scope
+from .._core import enter_scope, note_change, set_scope, user_line
 from ..dtypes import as_dtype
 from ..flat import Flat, flatten
 from ..tensor import Tensor
@@ -123,11 +123,17 @@ class Module:
                 f"{place} is a buffer: assign a Tensor or None, not {type(value).__name__}"
             )
         if name == "training" or isinstance(value, (Module, Tensor)) or name in attributes:
-            note_change()
+            self._note_change(isinstance(value, (Module, Tensor)))
         object.__setattr__(self, name, value)
 
-    def __delattr__(self, name: str) -> None:
+    def _note_change(self, structure: bool) -> None:
+        """Recordings that used this module may not fit any more; an error would name this line."""
+        if structure and "_changed_at" in self.__dict__:
+            self.__dict__["_changed_at"] = user_line()
         note_change()
+
+    def __delattr__(self, name: str) -> None:
+        self._note_change(True)
         object.__delattr__(self, name)
         self._buffer_names.pop(name, None)
 
@@ -438,7 +444,8 @@ class Module:
         Not the hooks, which belong to whoever registered them on this very module, nor the flat
         memory: a copy's parameters have memory of their own.
         """
-        state = {name: value for name, value in self.__dict__.items() if name != "_flat"}
+        left_out = ("_flat", "_changed_at")
+        state = {name: value for name, value in self.__dict__.items() if name not in left_out}
         return state | {name: {} for name in _HOOKS}
 
     def extra_repr(self) -> str:

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from .._core import launch
+from .._core import launch, refuse
 from .._core import ops as op
 from ..autograd import Node, record
 from ..dtypes import int64
 from ..tensor import Tensor, empty, zeros
 from .broadcast import broadcast_to
-from .copying import clone, contiguous
-from .index import _launch_index, _take, basic_view, getitem, index_tensor
+from .comparison import not_equal
+from .copying import astype, clone, contiguous
+from .index import DATA_SHAPE, _launch_index, _take, basic_view, getitem, index_tensor
 from .shape import normal_axes, normal_axis, reshape
 
 __all__ = [
@@ -50,8 +51,8 @@ def _embedding_grad_backward(node: Node, dy: Tensor) -> tuple[Tensor]:
     index, skip, shape = node.saved
     y = reshape(embedding(dy, index), shape)
     if skip >= 0:
-        keep = Tensor((index.numpy() != skip).astype(dy.dtype.numpy).reshape(*shape[:-1], 1))
-        y = y * keep
+        keep = astype(not_equal(index, skip), dy.dtype)
+        y = y * reshape(keep, (*shape[:-1], 1))
     return (y,)
 
 
@@ -135,9 +136,11 @@ def one_hot(indices: Any, num_classes: int | None = None, dtype: Any = "float32"
             [0., 0., 1.]])
     """
     index = index_tensor(indices, "one_hot")
-    if index.size and (least := int(index.numpy().min())) < 0:
-        raise IndexError(f"one_hot: index {least} is negative; classes count from 0")
     if num_classes is None:
+        refuse(
+            "one_hot: the number of classes would be read from the indices; pass num_classes=",
+            index,
+        )
         if index.size == 0:
             raise ValueError("one_hot: num_classes is needed where there are no indices")
         num_classes = int(index.numpy().max()) + 1
@@ -325,6 +328,7 @@ def nonzero(x: Tensor) -> tuple[Tensor, ...]:
     >>> nonzero(Tensor([0.0, 3.0, 4.0]))
     (Tensor([1, 2]),)
     """
+    refuse(f"nonzero: {DATA_SHAPE}; use where() on the whole tensor", x)
     return tuple([Tensor(i, int64) for i in np.nonzero(x.numpy())])
 
 

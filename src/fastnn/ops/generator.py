@@ -77,7 +77,8 @@ class Generator:
             seed, counter = (int(v) & _MASK for v in state)
         except (TypeError, ValueError):
             raise ValueError(f"set_state: a state is a pair of integers, got {state!r}") from None
-        self.state.numpy()[:] = np.array([seed, counter], np.uint64).view(np.int64)
+        given = Tensor(np.array([seed, counter], np.uint64).view(np.int64))
+        launch(op.copy, (given, self.state))  # so that a recorded step seeds at each replay
 
     def __repr__(self) -> str:
         seed, counter = self.get_state()

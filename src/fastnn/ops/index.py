@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .._core import launch
+from .._core import launch, recording, refuse
 from .._core import ops as op
 from ..autograd import Node, record
 from ..dtypes import bool_, int64
@@ -23,6 +23,7 @@ from .shape import _row_major, _strides_after, normal_axis, permute, reshape
 __all__ = ["getitem", "setitem", "take"]
 
 Basic = int | slice | None
+DATA_SHAPE = "the shape of the result depends on the values, which a recording does not have"
 _WHOLE = slice(None)
 
 
@@ -190,6 +191,10 @@ def _array_items(item: Any) -> list[Tensor]:
         return [index_tensor(item, "getitem")]
     if item.ndim == 0:
         raise IndexError("a single bool is no index; use None for a new axis")
+    refuse(
+        f"a mask as an index: {DATA_SHAPE}; use where(mask, x, other), or multiply by the mask",
+        item,
+    )
     return [Tensor(where) for where in np.nonzero(item.numpy())]
 
 
@@ -273,7 +278,8 @@ def _launch_index(
         launch(number, arrays, scalars)
     except ValueError:
         values = index.numpy()
-        lowest = 0 if number == op.gather and scalars == (1,) else -n
+        from_zero = number == op.one_hot or (number == op.gather and scalars == (1,))
+        lowest = 0 if from_zero else -n
         bad = np.argwhere((values < lowest) | (values >= n))
         if not len(bad):
             raise
@@ -377,27 +383,53 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
             [0., 0.]])
     """
     _writable(x, "setitem")
-    if (
-        isinstance(key, Tensor)
-        and key.dtype is bool_
-        and key.shape == x.shape
-        and np.ndim(value) == 0
-    ):
-        if x.size:
-            fill = astype(value, x.dtype) if isinstance(value, Tensor) else Tensor(value, x.dtype)
-            launch(op.where, (key, fill._as_view(x.shape, (0,) * x.ndim), x, x))
+    if isinstance(key, Tensor) and _fill_where(x, key, value):
         return
     items, apart = _parse(key, x)
     arrays = [i for i, item in enumerate(items) if isinstance(item, Tensor)]
     if not arrays:
         copy_(x._as_view(*_geometry(x.shape, x.strides, items)), value)
-    elif not (len(arrays) == 1 and not apart and _scatter(x, items, arrays[0], value)):
+    elif len(arrays) == 1 and not apart and _scatter(x, items, arrays[0], value):
+        pass
+    elif recording():
+        _scatter_anywhere(x, key, value)
+    else:
         given = key if isinstance(key, tuple) else (key,)
         plain = [
             np.asarray(item) if isinstance(item, (Tensor, list, range)) else item for item in given
         ]
         x.numpy()[tuple(plain)] = np.asarray(value)
         x._wrote()
+
+
+def _fill_where(x: Tensor, key: Tensor, value: Any) -> bool:
+    """x[key] = value for a mask of x's leading axes and one value; False for anything else."""
+    if key.dtype is not bool_ or key.ndim == 0 or np.ndim(value) != 0:
+        return False
+    if key.shape != x.shape[: key.ndim]:
+        return False
+    if x.size:
+        fill = astype(value, x.dtype) if isinstance(value, Tensor) else Tensor(value, x.dtype)
+        mask = key._as_view(x.shape, (*key.strides, *(0,) * (x.ndim - key.ndim)))
+        launch(op.where, (mask, fill._as_view(x.shape, (0,) * x.ndim), x, x))
+    return True
+
+
+def _scatter_anywhere(x: Tensor, key: Any, value: Any) -> None:
+    """x[key] = value for any key of integers, by the numbers of the elements that it means. Where one
+    comes twice, the last value stays, as in numpy.
+    """
+    n = x.size
+    at = getitem(reshape(Tensor(np.arange(n)), x.shape), key)
+    values = astype((value if isinstance(value, Tensor) else Tensor(value)).detach(), x.dtype)
+    values = reshape(broadcast_to(values, at.shape), (1, at.size, 1))
+    whole = contiguous(x.detach())
+    flat = whole._as_view((1, n, 1), (n, 1, 1))
+    if values._shares_memory_with(whole):
+        values = contiguous(values * 1)
+    launch(op.scatter, (flat, reshape(at, -1), values, flat))
+    if not whole._shares_memory_with(x):
+        launch(op.copy, (whole, x))
 
 
 def _scatter(x: Tensor, items: list[Any], at: int, value: Any) -> bool:

@@ -36,7 +36,7 @@ def _rows(x: Tensor) -> Tensor:
             return clone(x.detach())._as_view((rows, shape[-1]), (shape[-1], 1))
         else:
             expect *= n
-    return x._as_view((rows, shape[-1]), (step or shape[-1], strides[-1]))
+    return x._as_view((rows, shape[-1]), (shape[-1] if expect is None else step, strides[-1]))
 
 
 def _turned(w: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .._core import launch
+from .._core import launch, refuse
 from .._core import ops as op
 from ..autograd import Node, record
 from ..tensor import Tensor, as_tensor
@@ -290,7 +290,9 @@ def repeat(x: Tensor, repeats: Any, axis: int | None = None) -> Tensor:
     if axis is None:
         return repeat(flatten(x), repeats, 0)
     at = normal_axis(axis, x.ndim, "repeat")
-    counts = np.asarray(as_tensor(repeats).numpy())
+    times = as_tensor(repeats)
+    refuse("repeat: the repetitions make the result's shape, so they must be Python numbers", times)
+    counts = times.numpy()
     if counts.dtype.kind not in "iu" or (counts.size and counts.min() < 0):
         raise ValueError("repeat: repetitions must be integers and not negative")
     shape = x.shape

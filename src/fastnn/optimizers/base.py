@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .._core import launch
+from .._core import launch, memory_of, note_change, note_use
 from .._core import ops as op
 from ..autograd import enable_grad
 from ..flat import adopt_gradient, flatten, runs
@@ -116,6 +116,25 @@ class Optimizer:
         made.states = [{} for _ in made.runs]
         self._validate(made)
         self.param_groups.append(made)
+        note_change()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.__dict__:
+            note_change()
+        super().__setattr__(name, value)
+
+    def _recorded_options(self) -> dict[str, Any]:
+        """What a recorded step depends on that is not in its buffers."""
+        found: dict[str, Any] = {"clip_norm": self.clip_norm}
+        for i, group in enumerate(self.param_groups):
+            found[f"param_groups[{i}]"] = [id(p) for p in group["params"]]
+            for name in group.baked():
+                found[f"param_groups[{i}][{name!r}]"] = group[name]
+            found[f"the states of param_groups[{i}]"] = (
+                [self._uses(name, group) for name in self._states],
+                [id(memory_of(array)[0]) for state in group.states for array in state.values()],
+            )
+        return found
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or with ``set_to_none=False`` set them to zero."""
@@ -124,7 +143,7 @@ class Optimizer:
                 if set_to_none or p.grad is None:
                     p.grad = None
                 else:
-                    p.grad.numpy()[...] = 0
+                    p.grad.detach().zero_()
 
     @scope("optimizer")
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -135,6 +154,7 @@ class Optimizer:
         closure : callable, optional
             Computes the loss and the gradients anew; its result is returned.
         """
+        note_use(self)
         loss = None
         if closure is not None:
             with enable_grad():
@@ -278,6 +298,7 @@ class Optimizer:
             values[MU_PRODUCT] = saved.get("mu_product", 1)
             number = {id(p): first + k for k, p in enumerate(group["params"])}
             group.states = [{} for _ in group.runs]
+            note_change()  # recorded steps use the arrays that were there
             for run, arrays in zip(group.runs, group.states, strict=True):
                 for p in run.params:
                     for name, value in states.get(number[id(p)], {}).items():

@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-import numpy as np
-
-from .._core import launch
+from .. import ops
+from .._core import launch, refuse
 from .._core import ops as op
 from ..flat import gradients
 from ..scope import scope
-from ..tensor import Tensor, empty
+from ..tensor import Tensor, empty, zeros
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_"]
 
@@ -90,13 +89,15 @@ def clip_grad_norm_(
         if norm_type == 2:
             launch(op.flat_dot, (g, g, place))
         else:
-            place.numpy()[0] = _power(g, norm_type)
+            launch(op.copy, (_power(g, norm_type), place._as_view((), ())))
     if norm_type != 2 and pairs:
-        parts = squares.numpy()
-        total = parts.max() if math.isinf(norm_type) else parts.sum() ** (1 / norm_type)
-        squares = Tensor(np.array([total**2]))
+        squares = _square_of_norm(squares, norm_type)
     launch(op.clip_scale, (squares, norm, scale), (float(max_norm),))
     total_norm = norm._as_view((), (), 0)
+    if error_if_nonfinite:
+        refuse(
+            "clip_grad_norm_: error_if_nonfinite reads the norm; look at what is returned instead"
+        )
     if error_if_nonfinite and not math.isfinite(total_norm.item()):
         raise RuntimeError(f"clip_grad_norm_: the norm of the gradients is {total_norm.item()}")
     for _, g in pairs:
@@ -105,9 +106,17 @@ def clip_grad_norm_(
     return total_norm
 
 
-def _power(g: Tensor, p: float) -> float:
-    magnitudes = np.abs(g.numpy().astype(np.float64))
-    return float(magnitudes.max(initial=0) if math.isinf(p) else (magnitudes**p).sum())
+def _power(g: Tensor, p: float) -> Tensor:
+    """The sum of the magnitudes' p-th powers, or the largest magnitude."""
+    magnitudes = ops.abs(g.astype("float64"))
+    if math.isinf(p):
+        return ops.max(magnitudes) if g.size else zeros((), "float64")
+    return ops.sum(magnitudes**p)
+
+
+def _square_of_norm(parts: Tensor, p: float) -> Tensor:
+    norm = ops.max(parts) if math.isinf(p) else ops.sum(parts) ** (1 / p)
+    return ops.reshape(norm * norm, 1)
 
 
 @scope("clip")

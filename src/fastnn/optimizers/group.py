@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core import note_change, refuse
 from ..flat import Run
 from ..tensor import Tensor, zeros
 
@@ -48,8 +49,16 @@ class ParamGroup(dict[str, Any]):
 
     def __setitem__(self, name: str, value: Any) -> None:
         _check(name, value)
+        refuse(
+            f"the optimizer's option {name!r} was set while a function was recorded; a replay would not set "
+            "it again. Set it (or step the schedule) outside, between calls: the next call uses it",
+            self.hyper,
+        )
+        before = self.get(name)
         super().__setitem__(name, value)
         place = self.fields.get(name)
+        if place is None or bool(before) != bool(value):  # which state a step uses depends on it
+            note_change()
         if place is None:
             return
         values = self.hyper.numpy()
@@ -72,6 +81,10 @@ class ParamGroup(dict[str, Any]):
         if name not in self:
             self[name] = default
         return self[name]
+
+    def baked(self) -> list[str]:
+        """The options that a recorded step does not read anew from its buffers."""
+        return [name for name in self if name not in ("params", "initial_lr", "name", *self.fields)]
 
     @property
     def steps(self) -> int:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._core import launch
+from .._core import launch, refuse
 from .._core import ops as op
 from ..autograd import enable_grad, no_grad
 from ..flat import adopt_gradient
@@ -145,6 +145,9 @@ class LBFGS(Optimizer):
         -------
         What the first call of the closure returned.
         """
+        refuse(
+            "LBFGS.step decides by values how to go on, which a recording does not have; keep it eager"
+        )
         if closure is None:
             raise TypeError("LBFGS.step needs a closure that computes the loss and its gradients")
         options, memory = self.param_groups[0], self._memory

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from .._core import refuse
+
 __all__ = ["HasGroups", "Schedule", "positive"]
 
 
@@ -56,6 +58,10 @@ class Schedule:
         """Count, and give every group its new rate. ``metric`` matters to `PlateauSchedule`
         only.
         """
+        refuse(
+            f"{type(self).__name__}.step() was called while a function was recorded; a replay would not step "
+            "it. Call it outside, between calls: the next call uses the new rate"
+        )
         self.count += 1
         self._apply()
 
