@@ -84,6 +84,10 @@ fnn_status fnn_plan_call(const fnn_call *call, fnn_plan *plan, fnn_failure *why)
 /* Check and run a call. Its outputs are untouched when the status is not FNN_OK. */
 fnn_status fnn_launch(const fnn_call *call, fnn_failure *why);
 
+/* The number of elements of gemm_pack's result with which a matmul (a call that fnn_plan_call accepts) does
+ * better in place of its b, 0 where it would not: see gemm_pack. Its result has the same bits. */
+int64_t fnn_gemm_packs(const fnn_call *matmul);
+
 /* --- programs: calls recorded once and replayed in C, all in one parallel region ---
  *
  * Threads meet only where one call needs what another wrote. A call that is too small for two threads is run
@@ -116,9 +120,47 @@ double fnn_program_expected(const fnn_program *program);
 int64_t fnn_program_size(const fnn_program *program);
 fnn_program_step fnn_program_step_at(const fnn_program *program, int64_t i);
 
-/* Time each call: seconds, added up over all runs since this was set to 1. NULL when it is off. */
-void fnn_program_time(fnn_program *program, int on);
-const double *fnn_program_seconds(const fnn_program *program);
+/* --- timing a program: a look at the clock where a call or a wait ends; nothing when it is off --- */
+
+/* When a thread ran call `call`, in nanoseconds of a steady clock. */
+typedef struct {
+  int64_t call, begin, end;
+} fnn_stamp;
+
+/* Sums over all runs since the timing began, in nanoseconds. */
+typedef struct {
+  int64_t repeats; /* of the program */
+  int64_t inside;  /* fnn_program_run from end to end */
+  int64_t threads; /* those that may have taken part */
+} fnn_times;
+
+/* Begin anew, with room for the latest `stamps` (0 or more) of each thread, or end with stamps < 0. Not
+ * while the program runs. Returns 0 when there is no memory. */
+int fnn_program_time(fnn_program *program, int64_t stamps);
+fnn_times fnn_program_times(const fnn_program *program); /* zeros when it is off */
+
+/* What one thread spent in each call, and waited before each and, the last, at the end of a repetition:
+ * size and size + 1 numbers. */
+const int64_t *fnn_program_busy(const fnn_program *program, int64_t thread);
+const int64_t *fnn_program_waiting(const fnn_program *program, int64_t thread);
+/* The i-th of the *n stamps of a thread that are kept, the oldest first. */
+fnn_stamp fnn_program_stamp(const fnn_program *program, int64_t thread, int64_t i, int64_t *n);
+
+/* --- measuring the machine: what the speed of a call is held against --- */
+typedef enum {
+  FNN_PROBE_FMA,   /* rounds of fnn_probe_flops(dtype) operations in registers, each thread */
+  FNN_PROBE_READ,  /* rounds of passes of each thread over its own `bytes` bytes: loads, */
+  FNN_PROBE_WRITE, /* stores, */
+  FNN_PROBE_TRIAD, /* or y = a + s b in three parts */
+  FNN_PROBE_MEET,  /* rounds of meetings of all threads */
+  FNN_PROBE_START, /* rounds of starting a team that has nothing to do */
+} fnn_probe;
+
+/* Seconds that `rounds` rounds took a team, besides one to warm up, until its last thread was done. `dtype`
+ * is a real one; memory has threads * bytes bytes, aligned to 64. *threads becomes the number that came. */
+double fnn_probe_seconds(fnn_probe what, int dtype, int *threads, void *memory, int64_t bytes,
+                         int64_t rounds);
+int fnn_probe_flops(int dtype);
 
 /* --- runtime --- */
 

@@ -79,3 +79,9 @@ def data_root():
     if not Path(root).is_dir():
         pytest.skip(f"FASTNN_DATA={root} is not a folder: no real data sets here")
     return Path(root)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_measurements(tmp_path_factory):
+    """What the machine can do is measured anew: it is busy, and the user's own figures should stay."""
+    os.environ["FASTNN_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))

@@ -21,6 +21,7 @@ FLOORS = (
     {"initializers"},
     {"nn", "losses", "optimizers", "schedules", "regularizers", "metrics"},
     {"models", "data", "io", "compiler"},
+    {"profiler"},
     {"training"},
     {"demo", "info"},
     {"__init__", "__main__"},

@@ -123,6 +123,47 @@ def test_same_bits_for_any_number_of_threads(isa, shape, layouts):
 
 
 @pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", [fastnn.float32, fastnn.float64])
+@pytest.mark.parametrize("layout", ["rows", "columns", "steps"])
+def test_packed_once(isa, dtype, layout):
+    """A packed right matrix gives the bits of the matrix itself, with any number of threads."""
+    _core.isa_select(isa)
+    rng = np.random.default_rng(4)
+    packs = 0
+    for m, n, k in [(3, 70, 40), (20, 33, 20), (1, 40, 800), (40, 130, 385), (64, 300, 900), (200, 60, 30),
+                    (130, 520, 400)]:  # fmt: skip
+        a = tensor(laid_out(rng, (m, k), dtype.numpy, "rows"))
+        b = tensor(laid_out(rng, (k, n), dtype.numpy, layout))
+        bias = tensor(rng.standard_normal(n).astype(dtype.numpy))
+        plain, other = fastnn.zeros((m, n), dtype), fastnn.zeros((m, n), dtype)
+        scalars = (0, op.relu, 0.0, 0.0)
+        size = _core.packed_size((a, b, bias, plain), scalars)
+        packs += size > 0
+        if not size:
+            continue
+        packed = fastnn.zeros((size,), dtype)
+        launch(op.gemm_pack, (b, packed))
+        launch(op.matmul, (a, b, bias, plain), scalars)
+        for threads in (1, 2, 4):
+            _core.set_num_threads(threads)
+            other = fastnn.zeros((m, n), dtype)
+            launch(op.matmul, (a, packed, bias, other), scalars)
+            assert np.array_equal(plain.numpy(), other.numpy()), (m, n, k, threads)
+    assert packs >= (1 if layout == "rows" else 3)
+
+
+def test_packed_of_another_shape_is_refused():
+    a, b, c = (fastnn.zeros(shape) for shape in [(64, 300), (300, 200), (64, 200)])
+    with pytest.raises(ValueError, match="elements where"):
+        launch(op.gemm_pack, (b, fastnn.zeros((7,))))
+    with pytest.raises(ValueError, match="packed b is not of the shape"):
+        launch(op.matmul, (a, fastnn.zeros((300 * 200 - 1,)), None, c), (0, 0, 0.0, 0.0))
+    with pytest.raises(ValueError, match="unit stride"):
+        turned = F.transpose(fastnn.zeros((200, 64)))
+        launch(op.matmul, (a, fastnn.zeros((60000,)), None, turned), (0, 0, 0.0, 0.0))
+
+
+@pytest.mark.parametrize("isa", ISAS)
 def test_stacks_with_threads(isa):
     _core.isa_select(isa)
     rng = np.random.default_rng(2)

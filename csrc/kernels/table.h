@@ -9,6 +9,7 @@
 #include "move.h"
 #include "norm.h"
 #include "optimizer.h"
+#include "probe.h"
 #include "random.h"
 #include "reduce.h"
 #include "softmax.h"
@@ -24,19 +25,21 @@ typedef struct {
   fnn_move_kernels move;
   fnn_random_kernels random;
   fnn_optimizer_kernels optimizer;
+  fnn_probe_kernels probe;
 } fnn_kernels;
 
-#define FNN_TABLE(real, lanes_)          \
-  {.lanes = lanes_,                      \
-   .map = map_kernels_##real,            \
-   .gemm = FNN_GEMM_KERNELS(real),       \
-   .reduce = FNN_REDUCE_KERNELS(real),   \
-   .softmax = FNN_SOFTMAX_KERNELS(real), \
-   .loss = FNN_LOSS_KERNELS(real),       \
-   .norm = FNN_NORM_KERNELS(real),       \
-   .move = FNN_MOVE_KERNELS(real),       \
-   .random = FNN_RANDOM_KERNELS(real),   \
-   .optimizer = FNN_OPTIMIZER_KERNELS(real)}
+#define FNN_TABLE(real, lanes_)              \
+  {.lanes = lanes_,                          \
+   .map = map_kernels_##real,                \
+   .gemm = FNN_GEMM_KERNELS(real),           \
+   .reduce = FNN_REDUCE_KERNELS(real),       \
+   .softmax = FNN_SOFTMAX_KERNELS(real),     \
+   .loss = FNN_LOSS_KERNELS(real),           \
+   .norm = FNN_NORM_KERNELS(real),           \
+   .move = FNN_MOVE_KERNELS(real),           \
+   .random = FNN_RANDOM_KERNELS(real),       \
+   .optimizer = FNN_OPTIMIZER_KERNELS(real), \
+   .probe = FNN_PROBE_KERNELS(real)}
 
 /* One table an ISA: [0] float, [1] double. */
 extern const fnn_kernels fnn_kernels_portable[2], fnn_kernels_avx2[2], fnn_kernels_avx512[2],

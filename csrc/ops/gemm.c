@@ -317,18 +317,23 @@ static void gemm_run_list(const fnn_gemm *g, fnn_team *team) {
   if (list.packs) fnn_progress_end(team);
 }
 
-/* matmul: c (..., m, n) = act(a (..., m, k) b (..., k, n) + bias (n)), or c += where accumulate is not 0.
- * a, b and c have equal ranks >= 2 and c's shape in the dimensions before the last two (a stride of 0
- * repeats a matrix); strides of a, b and bias are any; c's last or last but one dimension has unit stride.
- * c shares no memory with the others. activation is the number of a pointwise op of one input, 0 for none
- * (add, the op of number 0, has two); alpha and beta are that op's scalars. k = 0 makes a product of zeros. */
-fnn_status fnn_gemm_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why) {
-  const fnn_array *a = &call->arrays[0], *b = &call->arrays[1], *bias = &call->arrays[2],
-                  *c = &call->arrays[3];
+/* b of a matmul that is the result of gemm_pack. */
+static fnn_status gemm_check_packed(const fnn_call *call, fnn_failure *why) {
+  const fnn_array *a = &call->arrays[0], *b = &call->arrays[1], *c = &call->arrays[3];
+  if (c->ndim != 2 || a->ndim != 2 || a->shape[0] != c->shape[0])
+    return fnn_fail(why, FNN_ERR_SHAPE, "matmul: with packed b, a and c must be matrices");
+  if (c->stride[1] != 1)
+    return fnn_fail(why, FNN_ERR_SHAPE, "matmul: with packed b, rows of c must have unit stride");
+  const fnn_kernels *kernels = fnn_kernels_of(c->dtype);
+  if (b->stride[0] != 1 ||
+      b->shape[0] != fnn_gemm_packed_size(&kernels->gemm, kernels->lanes, c->shape[1], a->shape[1]))
+    return fnn_fail(why, FNN_ERR_SHAPE, "matmul: packed b is not of the shape (k, n)");
+  return FNN_OK;
+}
+
+static fnn_status gemm_check_matrices(const fnn_call *call, fnn_failure *why) {
+  const fnn_array *a = &call->arrays[0], *b = &call->arrays[1], *c = &call->arrays[3];
   int d = c->ndim;
-  if (!fnn_is_real(c->dtype) || a->dtype != c->dtype || b->dtype != c->dtype ||
-      (fnn_present(bias) && bias->dtype != c->dtype))
-    return fnn_fail(why, FNN_ERR_DTYPE, "matmul: all arrays must be float32, or all float64");
   if (d < 2 || a->ndim != d || b->ndim != d)
     return fnn_fail(why, FNN_ERR_SHAPE, "matmul: arrays must have the same rank, 2 or more");
   for (int i = 0; i < d - 2; i++)
@@ -337,11 +342,29 @@ fnn_status fnn_gemm_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why)
   if (a->shape[d - 2] != c->shape[d - 2] || b->shape[d - 1] != c->shape[d - 1] ||
       a->shape[d - 1] != b->shape[d - 2])
     return fnn_fail(why, FNN_ERR_SHAPE, "matmul: shapes must be (m, k), (k, n) and (m, n)");
-  if (fnn_present(bias) && (bias->ndim != 1 || bias->shape[0] != c->shape[d - 1]))
-    return fnn_fail(why, FNN_ERR_SHAPE, "matmul: bias must have one element a column");
   if (c->stride[d - 1] != 1 && c->stride[d - 2] != 1 && c->shape[d - 1] > 1 && c->shape[d - 2] > 1)
     return fnn_fail(why, FNN_ERR_SHAPE,
                     "matmul: rows or columns of the output must have unit stride");
+  return FNN_OK;
+}
+
+/* matmul: c (..., m, n) = act(a (..., m, k) b (..., k, n) + bias (n)), or c += where accumulate is not 0.
+ * a, b and c have equal ranks >= 2 and c's shape in the dimensions before the last two (a stride of 0
+ * repeats a matrix), or b is the result of gemm_pack, of rank 1, and a and c are matrices; strides of a, b and bias are any; c's last or last but one dimension has unit stride.
+ * c shares no memory with the others. activation is the number of a pointwise op of one input, 0 for none
+ * (add, the op of number 0, has two); alpha and beta are that op's scalars. k = 0 makes a product of zeros. */
+fnn_status fnn_gemm_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why) {
+  const fnn_array *a = &call->arrays[0], *b = &call->arrays[1], *bias = &call->arrays[2],
+                  *c = &call->arrays[3];
+  if (call->op == FNN_OP_gemm_pack) return fnn_gemm_pack_plan(call, plan, why);
+  int d = c->ndim;
+  if (!fnn_is_real(c->dtype) || a->dtype != c->dtype || b->dtype != c->dtype ||
+      (fnn_present(bias) && bias->dtype != c->dtype))
+    return fnn_fail(why, FNN_ERR_DTYPE, "matmul: all arrays must be float32, or all float64");
+  fnn_status status = b->ndim == 1 ? gemm_check_packed(call, why) : gemm_check_matrices(call, why);
+  if (status != FNN_OK) return status;
+  if (fnn_present(bias) && (bias->ndim != 1 || bias->shape[0] != c->shape[d - 1]))
+    return fnn_fail(why, FNN_ERR_SHAPE, "matmul: bias must have one element a column");
   int64_t activation = call->scalars[1].i;
   if (activation < 0 || activation >= FNN_OPS ||
       (activation && !fnn_kernels_of(c->dtype)->map[activation]) ||
@@ -369,6 +392,10 @@ fnn_status fnn_gemm_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why)
 }
 
 void fnn_gemm_run(const fnn_call *call, fnn_team *team) {
+  if (call->op == FNN_OP_gemm_pack) {
+    fnn_gemm_pack_run(call, team);
+    return;
+  }
   const fnn_kernels *kernels = fnn_kernels_of(call->arrays[3].dtype);
   if (fnn_size(&call->arrays[3]) == 0) return;
   fnn_gemm_small way = fnn_gemm_small_way(call, kernels);

@@ -33,8 +33,25 @@ static inline int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+#define FNN_GEMM_BLOCK_K 384 /* steps of k that are summed before they are added to C */
+
 /* All of it. */
 void fnn_gemm_prepare(const fnn_call *call, fnn_gemm *g);
+
+/* The steps of k in a block, but for the last: they decide the order of sums, and follow from k alone. */
+int64_t fnn_gemm_block_k(int64_t k);
+
+/* --- b packed once for many products (gemm_pack.c) --- */
+
+/* Elements of packed b. */
+static inline int64_t fnn_gemm_packed_size(const fnn_gemm_kernels *kernels, int64_t lanes,
+                                           int64_t n, int64_t k) {
+  int64_t width = kernels->cols * lanes;
+  return ceil_div(n, width) * width * k;
+}
+
+fnn_status fnn_gemm_pack_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why);
+void fnn_gemm_pack_run(const fnn_call *call, fnn_team *team);
 
 /* Both have unit stride along k: does turning b over for tiles of whole vectors cost more than it brings?
  * It is paid once for all rows of a; with few columns, most of a vector would lie idle. */
@@ -46,7 +63,7 @@ static inline int fnn_gemm_dot_pays(const fnn_gemm_kernels *kernels, int64_t lan
 }
 
 /* How a small product is computed, NOT_SMALL where it is none. */
-typedef enum { NOT_SMALL, SMALL_DIRECT, SMALL_DOT, SMALL_PACKED } fnn_gemm_small;
+typedef enum { NOT_SMALL, SMALL_DIRECT, SMALL_DOT, SMALL_TURNED, SMALL_PACKED } fnn_gemm_small;
 
 fnn_gemm_small fnn_gemm_small_way(const fnn_call *call, const fnn_kernels *kernels);
 void fnn_gemm_run_small(const fnn_call *call, const fnn_kernels *kernels, fnn_gemm_small way);

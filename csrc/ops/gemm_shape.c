@@ -5,7 +5,6 @@
 
 /* What fits the caches: a panel of a stays in L1 while panels of b stream from L2, and a block of them stays
  * in L2 while the panels of a stream from L3. The sizes suit L1 >= 32K, L2 >= 512K a core. */
-#define BLOCK_K 384
 #define BLOCK_BYTES (320 << 10)
 #define SLAB_A_BYTES (1 << 20)
 #define SLAB_B_BYTES (4 << 20)
@@ -17,6 +16,8 @@ static int64_t even(int64_t n, int64_t most, int64_t unit) {
   int64_t pieces = at_least(1, ceil_div(n, most));
   return at_most(most, ceil_div(ceil_div(n, pieces), unit) * unit);
 }
+
+int64_t fnn_gemm_block_k(int64_t k) { return at_least(1, even(k, FNN_GEMM_BLOCK_K, 8)); }
 
 static void gemm_swap(int64_t *x, int64_t *y) {
   int64_t t = *x;
@@ -70,8 +71,11 @@ static void gemm_read(const fnn_call *call, fnn_gemm *g) {
   g->bias = fnn_present(bias) ? bias->data : NULL;
   g->a_row = a->stride[d - 2];
   g->a_col = a->stride[d - 1];
-  g->b_row = b->stride[d - 2];
-  g->b_col = b->stride[d - 1];
+  g->packed_b = b->ndim == 1;
+  if (!g->packed_b) {
+    g->b_row = b->stride[d - 2];
+    g->b_col = b->stride[d - 1];
+  }
   g->c_row = c->stride[d - 2];
   g->bias_row = 0;
   g->bias_col = g->bias ? bias->stride[0] : 0;
@@ -88,7 +92,7 @@ static void gemm_read(const fnn_call *call, fnn_gemm *g) {
   }
   int unit_rows = c->stride[d - 1] == 1 || g->n == 1;
   if (unit_rows) gemm_fold(g);
-  if (!unit_rows || (g->n == 1 && g->m > 1 && g->c_row == 1)) {
+  if (!unit_rows || (g->n == 1 && g->m > 1 && g->c_row == 1 && !g->packed_b)) {
     gemm_transpose(g);
     g->c_row = c->stride[d - 1];
   }
@@ -107,10 +111,9 @@ static int64_t gemm_slab(const fnn_gemm *g, int64_t bytes, int64_t unit) {
 static void gemm_choose(fnn_gemm *g, int vector_lanes) {
   const fnn_gemm_kernels *kernels = g->kernels;
   int64_t a_bytes = g->m * g->k * g->size, b_bytes = g->k * g->n * g->size;
-  int unit_b = g->b_col == 1 || g->n == 1;
-  g->packed_b = 0;
-  g->dot =
-      g->a_col == 1 && g->b_row == 1 && fnn_gemm_dot_pays(kernels, vector_lanes, g->m, g->n, g->k);
+  int unit_b = g->packed_b || g->b_col == 1 || g->n == 1;
+  g->dot = !g->packed_b && g->a_col == 1 && g->b_row == 1 &&
+           fnn_gemm_dot_pays(kernels, vector_lanes, g->m, g->n, g->k);
   if (g->dot) {
     g->pack_a = g->pack_b = 0;
     g->table = g->m == 1 ? kernels->dot_wide : kernels->dot;
@@ -124,22 +127,24 @@ static void gemm_choose(fnn_gemm *g, int vector_lanes) {
   }
   /* With few steps of k, what counts is to write C in long runs. */
   int shallow = g->k <= 16;
-  int wide = shallow || (unit_b && g->m <= kernels->wide_rows);
-  g->pack_b = !unit_b || (!shallow && g->m > 3 * kernels->rows && b_bytes > IN_PLACE_BYTES);
+  int wide = !g->packed_b && (shallow || (unit_b && g->m <= kernels->wide_rows));
+  g->pack_b =
+      !unit_b || (!g->packed_b && !shallow && g->m > 3 * kernels->rows && b_bytes > IN_PLACE_BYTES);
   g->pack_a = !wide && g->n > 4 * vector_lanes && a_bytes > IN_PLACE_BYTES;
-  g->table = wide ? kernels->wide : g->pack_a && g->pack_b ? kernels->packed : kernels->direct;
+  int panels = g->pack_a && (g->pack_b || g->packed_b);
+  g->table = wide ? kernels->wide : panels ? kernels->packed : kernels->direct;
   g->lanes = vector_lanes;
   g->cols = wide ? kernels->wide_cols : kernels->cols;
   g->width = g->lanes * g->cols;
   g->height = even(g->m, wide ? kernels->wide_rows : kernels->rows, 1);
-  g->block_k = at_least(1, even(g->k, BLOCK_K, 8));
+  g->block_k = fnn_gemm_block_k(g->k);
   g->slab_m = g->m;
   g->slab_n = g->n;
   if (g->pack_a || g->pack_b) {
     /* Two slabs of rows at least, where there is a second block of k: it need not wait for the first. */
     int64_t rows = g->k > g->block_k ? at_least(2 * g->height, ceil_div(g->m, 2)) : g->m;
     g->slab_m = even(g->m, at_most(rows, gemm_slab(g, SLAB_A_BYTES, g->height)), g->height);
-    g->slab_n = even(g->n, gemm_slab(g, SLAB_B_BYTES, g->width), g->width);
+    if (g->pack_b) g->slab_n = even(g->n, gemm_slab(g, SLAB_B_BYTES, g->width), g->width);
   }
 }
 

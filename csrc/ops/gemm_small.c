@@ -16,12 +16,14 @@ fnn_gemm_small fnn_gemm_small_way(const fnn_call *call, const fnn_kernels *kerne
     return NOT_SMALL;
   if ((c->stride[1] != 1 && n > 1) || n == 1) return NOT_SMALL;
   if (fnn_present(bias) && (bias->stride[0] != 1 || call->scalars[0].i)) return NOT_SMALL;
-  if (b->stride[1] == 1) return SMALL_DIRECT;
+  int in_block = k <= FNN_GEMM_BLOCK_K; /* the order of sums is the same on any way but dot */
+  if (b->ndim == 1) return in_block ? SMALL_PACKED : NOT_SMALL;
+  if (b->stride[1] == 1) return in_block ? SMALL_DIRECT : NOT_SMALL;
   const fnn_gemm_kernels *gemm = &kernels->gemm;
   if (a->stride[1] == 1 && b->stride[0] == 1 && fnn_gemm_dot_pays(gemm, kernels->lanes, m, n, k))
     return SMALL_DOT;
-  return k * gemm->cols * kernels->lanes * fnn_itemsize(c->dtype) <= SMALL_PANEL ? SMALL_PACKED
-                                                                                 : NOT_SMALL;
+  int64_t panel = k * gemm->cols * kernels->lanes * fnn_itemsize(c->dtype);
+  return in_block && panel <= SMALL_PANEL ? SMALL_TURNED : NOT_SMALL;
 }
 
 void fnn_gemm_run_small(const fnn_call *call, const fnn_kernels *kernels, fnn_gemm_small way) {
@@ -51,21 +53,17 @@ void fnn_gemm_run_small(const fnn_call *call, const fnn_kernels *kernels, fnn_ge
                         .a_row = a->stride[0],
                         .a_step = a->stride[1],
                         .c_row = c->stride[0],
-                        .b_step = b->stride[dot],
+                        .b_step = way >= SMALL_TURNED ? width : b->stride[dot],
                         .add_row = add_row};
-  if (way == SMALL_PACKED) {
-    tile.b = panel;
-    tile.b_step = width;
-  }
   for (int j = 0; j < n; j += width) {
     int count = n - j < width ? n - j : width, vectors = dot ? count : cols;
     while (vectors > 1 && (vectors - 1) * lanes >= count) vectors--;
     tile.last = count - (vectors - 1) * lanes;
-    const char *from = (const char *)b->data + j * b->stride[1] * size;
-    if (way == SMALL_PACKED)
-      gemm->pack(width, count, tile.k, from, b->stride[1], b->stride[0], panel);
-    else
-      tile.b = from;
+    tile.b = (const char *)b->data + j * (way == SMALL_PACKED ? tile.k : b->stride[1]) * size;
+    if (way == SMALL_TURNED) {
+      gemm->pack(width, count, tile.k, tile.b, b->stride[1], b->stride[0], panel);
+      tile.b = panel;
+    }
     tile.next = tile.b;
     for (int i = 0; i < m; i += height) {
       int r = m - i < height ? m - i : height;

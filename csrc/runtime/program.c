@@ -4,6 +4,7 @@
 
 #include "../ops/op.h"
 #include "dispatch.h"
+#include "timing.h"
 #include "wait.h"
 
 /* How long a thread spins at a meeting before it sleeps, in ns. */
@@ -27,7 +28,7 @@ struct fnn_program {
   double time;     /* about how long one repetition takes on one thread, in ns */
   char *workspace; /* of calls run by the team, then of those run by thread 0 */
   int64_t workspace_bytes;
-  double *seconds;
+  fnn_timing *timing; /* NULL: off */
   /* the run under way */
   int64_t repeats, done, failed_at;
   int64_t begun, until;            /* in fnn_nanoseconds; until is 0 for no limit */
@@ -152,14 +153,15 @@ fnn_status fnn_program_new(const fnn_call *calls, int64_t n, fnn_program **progr
 void fnn_program_free(fnn_program *p) {
   if (!p) return;
   if (p->workspace) fnn_free(p->workspace, p->workspace_bytes);
-  free(p->seconds);
+  fnn_timing_free(p->timing);
   free(p);
 }
 
 /* --- running it --- */
 
 /* One call, by those members of the team that take part. */
-static void run_step(const fnn_program *p, int64_t k, int64_t round, const fnn_team *team) {
+static void run_step(const fnn_program *p, int64_t k, int64_t round, const fnn_team *team,
+                     fnn_lane *lane) {
   step *s = (step *)&p->steps[k];
   int size = s->threads < team->size ? s->threads : team->size;
   if (team->id >= size) return;
@@ -168,29 +170,30 @@ static void run_step(const fnn_program *p, int64_t k, int64_t round, const fnn_t
                    .workspace = s->workspace,
                    .meeting = &s->meeting,
                    .taken = s->taken[round & 1]};
-  int64_t begin = p->seconds && team->id == 0 ? fnn_nanoseconds() : 0;
   s->run(&s->call, &part);
   if (team->id == 0) s->taken[~round & 1] = part.taken;
-  if (p->seconds && team->id == 0) p->seconds[k] += 1e-9 * (double)(fnn_nanoseconds() - begin);
+  fnn_note_call(p->timing, lane, k);
 }
 
 /* The meeting before a call, where threads that have come are admitted: from there on the team is larger.
- * Thread 0 tells the others before they meet; alone, it looks for them before every call. */
-static void meet(fnn_program *p, int64_t k, int64_t round, fnn_team *team) {
+ * Thread 0 tells the others before they meet; alone, it looks for them before every call. Returns whether
+ * it may have waited. */
+static int meet(fnn_program *p, int64_t k, int64_t round, fnn_team *team) {
   step *s = &p->steps[k];
-  if (!s->meets && team->size > 1) return;
+  if (!s->meets && team->size > 1) return 0;
   if (team->id == 0) {
     int size = team->size < p->threads ? fnn_team_present(team, s->patience) : team->size;
     if (s->size != size) s->size = size;
   }
   fnn_team_barrier(team);
-  if (team->size == s->size) return;
+  if (team->size == s->size) return p->threads > 1;
   if (team->id == 0) {
     p->entry_step = k;
     p->entry_round = round;
     fnn_team_admit(team, s->size);
   }
   team->size = s->size;
+  return 1;
 }
 
 /* At the end of a repetition: whether this team goes on. */
@@ -209,19 +212,22 @@ static void member(const void *arg, fnn_team *team) {
   fnn_program *p = (fnn_program *)arg;
   int64_t round = team->id ? p->entry_round : 0, k = team->id ? p->entry_step : 0;
   int met = team->id > 0;
+  fnn_lane *lane = fnn_lane_of(p->timing, team->id);
   for (;; round++, k = 0) {
     for (; k < p->n; k++, met = 0) {
       step *s = &p->steps[k];
-      if (!met) meet(p, k, round, team);
-      run_step(p, k, round, team);
+      if (!met && meet(p, k, round, team)) fnn_note_wait(lane, k);
+      run_step(p, k, round, team, lane);
       if (!s->plan.may_fail) continue;
       fnn_team_barrier(team);
+      fnn_note_wait(lane, k + 1);
       if (atomic_load(&s->meeting.status) == FNN_OK) continue;
       if (team->id == 0) p->failed_at = k;
       return;
     }
     if (team->id == 0) p->stop[round & 1] = over(p, team);
     fnn_team_barrier(team);
+    fnn_note_wait(lane, p->n);
     if (p->stop[round & 1]) return;
   }
 }
@@ -232,8 +238,8 @@ static double expected(const fnn_program *p, double seconds) {
   return seconds > 0 && time > seconds * 1e9 ? seconds * 1e9 : time;
 }
 
-fnn_status fnn_program_run(fnn_program *p, int64_t repeats, double seconds, int64_t *done,
-                           int64_t *at, fnn_failure *why) {
+static fnn_status run_all(fnn_program *p, int64_t repeats, double seconds, int64_t *done,
+                          int64_t *at, fnn_failure *why) {
   *done = *at = 0;
   if (repeats < 1 || p->n == 0) return FNN_OK;
   p->repeats = repeats;
@@ -259,15 +265,44 @@ fnn_status fnn_program_run(fnn_program *p, int64_t repeats, double seconds, int6
 
 double fnn_program_expected(const fnn_program *p) { return p->time; }
 
+fnn_status fnn_program_run(fnn_program *p, int64_t repeats, double seconds, int64_t *done,
+                           int64_t *at, fnn_failure *why) {
+  int64_t begin = p->timing ? fnn_nanoseconds() : 0;
+  fnn_status status = run_all(p, repeats, seconds, done, at, why);
+  if (!p->timing) return status;
+  p->timing->inside += fnn_nanoseconds() - begin;
+  p->timing->repeats += *done;
+  return status;
+}
+
 int64_t fnn_program_size(const fnn_program *p) { return p->n; }
 
 fnn_program_step fnn_program_step_at(const fnn_program *p, int64_t i) {
   return (fnn_program_step){p->steps[i].plan, p->steps[i].threads, p->steps[i].meets};
 }
 
-void fnn_program_time(fnn_program *p, int on) {
-  free(p->seconds);
-  p->seconds = on ? calloc((size_t)(p->n ? p->n : 1), sizeof(double)) : NULL;
+int fnn_program_time(fnn_program *p, int64_t stamps) {
+  fnn_timing_free(p->timing);
+  p->timing = stamps < 0 ? NULL : fnn_timing_new(p->n, p->threads, stamps);
+  return stamps < 0 || p->timing;
 }
 
-const double *fnn_program_seconds(const fnn_program *p) { return p->seconds; }
+fnn_times fnn_program_times(const fnn_program *p) {
+  const fnn_timing *t = p->timing;
+  return t ? (fnn_times){t->repeats, t->inside, t->threads} : (fnn_times){0};
+}
+
+const int64_t *fnn_program_busy(const fnn_program *p, int64_t thread) {
+  return p->timing->lanes[thread].busy;
+}
+
+const int64_t *fnn_program_waiting(const fnn_program *p, int64_t thread) {
+  return p->timing->lanes[thread].waiting;
+}
+
+fnn_stamp fnn_program_stamp(const fnn_program *p, int64_t thread, int64_t i, int64_t *n) {
+  const fnn_lane *lane = &p->timing->lanes[thread];
+  int64_t room = p->timing->room, first = lane->stamped > room ? lane->stamped - room : 0;
+  *n = lane->stamped - first;
+  return i < *n ? lane->stamps[(first + i) % room] : (fnn_stamp){0};
+}

@@ -37,6 +37,7 @@ include "binding/launch.pxi"
 include "binding/record.pxi"
 include "binding/program.pxi"
 include "binding/replay.pxi"
+include "binding/probe.pxi"
 include "binding/runtime.pxi"
 
 try:

@@ -41,6 +41,7 @@ cdef extern from "fastnn.h" nogil:
         const char *scalars
     const fnn_op_info *fnn_op(int op)
     fnn_status fnn_plan_call(const fnn_call *call, c_plan *plan, fnn_failure *why)
+    int64_t fnn_gemm_packs(const fnn_call *matmul)
     fnn_status fnn_launch(const fnn_call *call, fnn_failure *why)
     ctypedef struct fnn_program:
         pass
@@ -55,8 +56,24 @@ cdef extern from "fastnn.h" nogil:
                                int64_t *at, fnn_failure *why)
     double fnn_program_expected(const fnn_program *program)
     fnn_program_step fnn_program_step_at(const fnn_program *program, int64_t i)
-    void fnn_program_time(fnn_program *program, int on)
-    const double *fnn_program_seconds(const fnn_program *program)
+    ctypedef struct fnn_stamp:
+        int64_t call
+        int64_t begin
+        int64_t end
+    ctypedef struct fnn_times:
+        int64_t repeats
+        int64_t inside
+        int64_t threads
+    int fnn_program_time(fnn_program *program, int64_t stamps)
+    fnn_times fnn_program_times(const fnn_program *program)
+    const int64_t *fnn_program_busy(const fnn_program *program, int64_t thread)
+    const int64_t *fnn_program_waiting(const fnn_program *program, int64_t thread)
+    fnn_stamp fnn_program_stamp(const fnn_program *program, int64_t thread, int64_t i, int64_t *n)
+    ctypedef enum fnn_probe:
+        FNN_PROBE_FMA, FNN_PROBE_READ, FNN_PROBE_WRITE, FNN_PROBE_TRIAD, FNN_PROBE_MEET, FNN_PROBE_START
+    double fnn_probe_seconds(fnn_probe what, int dtype, int *threads, void *memory, int64_t size,
+                             int64_t rounds)
+    int fnn_probe_flops(int dtype)
     int fnn_isa_select(const char *name)
     const char *fnn_isa_name()
     int fnn_isa_compiled(int i, const char **name, int *supported)

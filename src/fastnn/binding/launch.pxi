@@ -172,6 +172,24 @@ cdef int64_t multiplied(int64_t a, int64_t b, int64_t c) noexcept:
     return a * b * c
 
 
+def packed_size(tuple arrays not None, tuple scalars not None):
+    """Elements of ``gemm_pack``'s result that a ``matmul`` would rather have as its b; 0: none.
+
+    The result has one axis; a ``matmul`` with it in b's place gives the same bits.
+    """
+    cdef fnn_call call
+    cdef fnn_failure why
+    cdef c_plan plan
+    cdef fnn_status status
+    cdef int64_t elements
+    why.message = NULL
+    fill_call(&call, FNN_OP_matmul, arrays, scalars, &elements)
+    status = fnn_plan_call(&call, &plan, &why)
+    if status != FNN_OK:
+        raise_failure(FNN_OP_matmul, status, &why, arrays)
+    return fnn_gemm_packs(&call)
+
+
 def cost(int op, tuple arrays not None, tuple scalars not None=()):
     """(flops, bytes, workspace bytes, most useful threads) of a call, without running it."""
     cdef fnn_call call

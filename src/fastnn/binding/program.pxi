@@ -94,16 +94,46 @@ cdef class Program:
             found.append((s.threads, bool(s.meets), s.plan.flops, s.plan.bytes, s.plan.workspace))
         return found
 
-    def time(self, on=True):
-        """Start timing each call anew, or stop."""
+    def time(self, int64_t stamps=0):
+        """Begin timing anew, with the latest `stamps` calls of each thread kept; end it with -1."""
+        cdef int done
         self.take()
-        fnn_program_time(self.program, on)
+        done = fnn_program_time(self.program, stamps)
         self.leave()
+        if not done:
+            raise MemoryError(f"no memory for {stamps} stamps")
 
-    def seconds(self):
-        """The time of each call since `time` was called, added up."""
-        cdef const double *t = fnn_program_seconds(self.program)
-        return None if t == NULL else [t[i] for i in range(len(self.calls))]
+    def times(self):
+        """Since `time` was called: (repetitions, ns in `run`, ns in each call, ns waited before each and at
+        the end); the latter two with a list a thread. None where nothing is timed."""
+        cdef fnn_times t = fnn_program_times(self.program)
+        cdef const int64_t *busy
+        cdef const int64_t *waiting
+        cdef int64_t i, n = len(self.calls)
+        calls, waits = [], []
+        for thread in range(t.threads):
+            busy = fnn_program_busy(self.program, thread)
+            waiting = fnn_program_waiting(self.program, thread)
+            calls.append([busy[i] for i in range(n)])
+            waits.append([waiting[i] for i in range(n + 1)])
+        return (t.repeats, t.inside, calls, waits) if t.threads else None
+
+    def stamps(self):
+        """The stamps kept of each thread: (call, begin, end) in ns of a steady clock."""
+        cdef fnn_stamp s
+        cdef int64_t i, n
+        found = []
+        for thread in range(fnn_program_times(self.program).threads):
+            n = 1
+            i = 0
+            kept = []
+            while i < n:
+                s = fnn_program_stamp(self.program, thread, i, &n)
+                i += 1
+                if i <= n:
+                    kept.append((s.call, s.begin, s.end))
+            found.append(kept)
+        return found
 
 
 cdef list written_by(list calls):
