@@ -141,8 +141,9 @@ class Compiled(_core.Caller):
         if len(recordings) == MOST:
             changed = recordings[-1].guard.difference() or ".grad of a tensor"
             warnings.warn(
-                f"compile: {getattr(self, '__name__', 'a function')} was recorded {MOST + 1} times for arguments of one kind, the last "
-                f"time because of {changed}; what changes often belongs into a tensor, or stays outside",
+                f"compile: {getattr(self, '__name__', 'a function')} was recorded {MOST + 1} times for "
+                f"arguments of one kind, the last time because of {changed}; what changes often belongs "
+                "into a tensor, or stays outside",
                 stacklevel=4,
             )
             self.ready = [r for r in self.ready if r is not recordings[0]]
