@@ -259,6 +259,38 @@ def test_dropout(dtype, p, isa):
     np.testing.assert_allclose(dx.numpy()[kept], 1 / (1 - p), rtol=1e-6)
 
 
+def dropped(seed, counter, n, p):
+    """Which of n elements dropout drops, as csrc/kernels/random.h has it."""
+    low, groups = np.uint64(0xFFFFFFFF), -(-n // 128)
+    key = [np.uint64(seed & 0xFFFFFFFF), np.uint64(seed >> 32)]
+    at = (np.uint64(counter) + np.arange(groups * 16, dtype="u8")).reshape(groups, 16)
+    block = philox([at & low, at >> np.uint64(32), at * 0, at * 0], key)
+    word = np.stack(block).reshape(4, groups, 2, 8).transpose(1, 0, 3, 2).reshape(groups, 64)
+    draws = np.concatenate([word & np.uint64(0xFFFF), word >> np.uint64(16)], 1).ravel()[:n]
+    whole = math.floor(p * 65536)
+    gone = draws < whole
+    for i in np.flatnonzero(draws == whole):
+        first = (counter + int(i) // 128 * 16) % 2**64
+        key = [seed & 0xFFFFFFFF, seed >> 32]
+        word = philox([first & 0xFFFFFFFF, first >> 32, int(i) % 128, 1], key)[0]
+        gone[i] = word < (p * 65536 - whole) * 2**32
+    return gone
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("p", [0.25, 0.3 + 2**-17, 1e-5, 1 - 1e-5])
+def test_dropout_is_philoxs_bits(dtype, p, isa):
+    n = 600_001  # enough for some draws that are p's whole part
+    y = ops.dropout(fastnn.ones(n, dtype), p, generator=generator()).numpy()
+    assert ((y == 0) == dropped(SEED, COUNTER, n, p)).all()
+
+
+def test_dropout_of_a_little():
+    """p counts to more than the 16 bits of a draw."""
+    y = ops.dropout(fastnn.ones(3_000_000), 1e-5, generator=random.Generator(5)).numpy()
+    assert 5 <= (y == 0).sum() <= 60
+
+
 def test_dropout_at_the_ends_and_in_evaluation():
     x = Tensor([1.0, math.nan, math.inf])
     assert ops.dropout(x, 0.0) is x

@@ -18,6 +18,17 @@ enum {
 typedef void (*fnn_point_loss)(int64_t n, const void *x, const void *t, const void *pos,
                                double delta, void *y);
 
+/* Rows of logits with the class of each. */
+typedef struct {
+  int64_t rows, n, x_step, dx_step; /* rows of n; elements from row to row */
+  const void *x;
+  void *stats, *dx; /* stats (rows, 2), see softmax.h, or NULL where x holds log-probabilities */
+  const int64_t *labels; /* 0 <= label < n, or `ignore` */
+  int64_t ignore;
+  const void *weight; /* of each class, NULL for 1 */
+  double on, off;     /* the weights of a row's own class and, added, of every class */
+} fnn_labelled;
+
 typedef struct {
   fnn_point_loss point[FNN_LOSS_POINTS], point_grad[FNN_LOSS_POINTS];
   /* y[i] *= scale * a[i] * b[i]; a and b may be NULL. */
@@ -30,6 +41,11 @@ typedef struct {
   /* dx[i] = scale (all softmax[i] - c[i]). */
   void (*cross_grad)(int64_t n, const void *x, const double *stats, const void *t, const void *w,
                      double on, double off, double all, double scale, void *dx);
+  /* stats, and for each row losses[i] = -sum c logsoftmax with the coefficients c = w off, and w on more at
+   * its class; own[i] = w of its class. Both are 0 for an ignored row. */
+  void (*labelled)(const fnn_labelled *r, double *losses, double *own);
+  /* dx = scale[i] (sum c softmax - c), where off_sum is the sum of w off over the classes. */
+  void (*labelled_grad)(const fnn_labelled *r, double off_sum, const double *scale);
 } fnn_loss_kernels;
 
 #define FNN_LOSS_KERNELS(real)                                                        \
@@ -39,6 +55,8 @@ typedef struct {
                   loss_bce_grad_##real, loss_bce_logits_grad_##real},                 \
    .scale = loss_scale_##real,                                                        \
    .cross = loss_cross_##real,                                                        \
-   .cross_grad = loss_cross_grad_##real}
+   .cross_grad = loss_cross_grad_##real,                                              \
+   .labelled = loss_labelled_##real,                                                  \
+   .labelled_grad = loss_labelled_grad_##real}
 
 #endif

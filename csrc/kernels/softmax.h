@@ -13,8 +13,9 @@ typedef struct {
   void (*cols)(int64_t m, int64_t n, int64_t step, const void *x, void *y, int log);
   void (*cols_grad)(int64_t m, int64_t n, int64_t step, const void *y, const void *dy, void *dx,
                     int log);
-  /* stats[0] = max x, stats[1] = log sum exp(x - max): log softmax is x - stats[0] - stats[1]. */
-  void (*stats)(int64_t n, const void *x, double *stats);
+  /* For each of `rows` rows of n, `step` elements apart: stats[2 i] = max x and stats[2 i + 1] =
+   * log sum exp(x - max), of the real type. log softmax is x - stats[2 i] - stats[2 i + 1]. */
+  void (*stats)(int64_t rows, int64_t n, int64_t step, const void *x, void *stats);
 } fnn_softmax_kernels;
 
 #define FNN_SOFTMAX_KERNELS(real)         \

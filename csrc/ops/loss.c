@@ -19,6 +19,7 @@
 
 #define POINTS 1024 /* elements of a task of a pointwise loss */
 #define CROSS 8192  /* logits of a task of cross entropy, about */
+#define ROWS 128    /* rows of cross entropy that a kernel is given at once */
 
 /* --- pointwise --- */
 static int point_of(int op, int *grad) {
@@ -185,74 +186,96 @@ static fnn_status cross_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *
   return FNN_OK;
 }
 
-static int64_t label_at(const fnn_array *labels, int64_t i) {
-  int64_t at = i * labels->stride[0];
-  if (labels->dtype == FNN_I64) return ((const int64_t *)labels->data)[at];
-  if (labels->dtype == FNN_I32) return ((const int32_t *)labels->data)[at];
-  return ((const uint8_t *)labels->data)[at];
+/* Labels [begin, begin + n) as int64, in place where they are that. */
+static const int64_t *labels_of(const cross *c, int64_t begin, int64_t n, int64_t *buffer) {
+  return fnn_read_int(c->target, begin, n, 0, buffer);
 }
 
 /* True when all labels are classes or `ignore`; else the failure is on record. */
 static int labels_fit(const cross *c, fnn_team *team) {
   fnn_range mine = fnn_share(c->rows, team);
-  for (int64_t i = mine.begin; i < mine.end; i++) {
-    int64_t y = label_at(c->target, i);
-    if (y != c->ignore && (y < 0 || y >= c->classes)) {
-      fnn_team_fail(team, FNN_ERR_VALUE, i, "label {seen} is not one of {limit} classes", y,
-                    c->classes);
-      break;
-    }
+  int64_t buffer[ROWS];
+  for (int64_t begin = mine.begin; begin < mine.end; begin += ROWS) {
+    int64_t n = mine.end - begin < ROWS ? mine.end - begin : ROWS, wrong = 0;
+    const int64_t *y = labels_of(c, begin, n, buffer);
+    for (int64_t i = 0; i < n; i++)
+      wrong += (y[i] != c->ignore) & ((uint64_t)y[i] >= (uint64_t)c->classes);
+    for (int64_t i = 0; wrong && i < n; i++)
+      if (y[i] != c->ignore && (uint64_t)y[i] >= (uint64_t)c->classes) {
+        fnn_team_fail(team, FNN_ERR_VALUE, begin + i, "label {seen} is not one of {limit} classes",
+                      y[i], c->classes);
+        break;
+      }
+    if (wrong) break;
   }
   fnn_team_barrier(team);
   return !fnn_team_failed(team);
 }
 
-static const char *row_of(const fnn_array *a, int64_t i) {
-  return (const char *)a->data + i * a->stride[0] * fnn_itemsize(a->dtype);
+static char *row_of(const fnn_array *a, int64_t i) {
+  return (char *)a->data + i * a->stride[0] * fnn_itemsize(a->dtype);
 }
 
-/* The loss of row i; *divisor is what it adds to the mean's divisor. */
-static double cross_row(const cross *c, const fnn_kernels *k, int64_t i, double *divisor) {
-  const char *x = row_of(c->x, i);
-  double stats[2] = {0, 0}, sums[2] = {0, 0}, loss = 0;
-  if (c->stats) {
-    k->softmax.stats(c->classes, x, stats);
-    fnn_real_put(c->stats, 2 * i, stats[0]);
-    fnn_real_put(c->stats, 2 * i + 1, stats[1]);
-  }
-  double off = c->smoothing / (double)c->classes;
+/* Rows [begin, begin + n) with their labels, n <= ROWS. */
+static fnn_labelled labelled_of(const cross *c, int64_t begin, int64_t n, int64_t *buffer) {
+  const int64_t size = fnn_itemsize(c->x->dtype);
+  return (fnn_labelled){.rows = n,
+                        .n = c->classes,
+                        .x_step = c->x->stride[0],
+                        .x = row_of(c->x, begin),
+                        .dx_step = c->grad ? c->out->stride[0] : 0,
+                        .dx = c->grad ? row_of(c->out, begin) : NULL,
+                        .stats = c->stats ? (char *)c->stats->data + 2 * begin * size : NULL,
+                        .labels = labels_of(c, begin, n, buffer),
+                        .ignore = c->ignore,
+                        .weight = c->weight ? c->weight->data : NULL,
+                        .on = 1 - c->smoothing,
+                        .off = c->smoothing / (double)c->classes};
+}
+
+/* losses[i] of row begin + i whose target is a distribution. */
+static void soft_rows(const cross *c, const fnn_kernels *k, int64_t begin, int64_t n,
+                      double *losses) {
   const void *weight = c->weight ? c->weight->data : NULL;
-  if (c->soft) {
-    k->loss.cross(c->classes, x, stats, row_of(c->target, i), weight, 1 - c->smoothing, off, sums);
-    *divisor = 1;
-    return sums[0];
+  k->softmax.stats(n, c->classes, c->x->stride[0], row_of(c->x, begin),
+                   (char *)c->stats->data + 2 * begin * fnn_itemsize(c->x->dtype));
+  for (int64_t i = begin; i < begin + n; i++) {
+    double stats[2] = {fnn_real_at(c->stats, 2 * i), fnn_real_at(c->stats, 2 * i + 1)}, sums[2];
+    k->loss.cross(c->classes, row_of(c->x, i), stats, row_of(c->target, i), weight,
+                  1 - c->smoothing, c->smoothing / (double)c->classes, sums);
+    losses[i - begin] = sums[0];
   }
-  int64_t y = label_at(c->target, i);
-  *divisor = 0;
-  if (y == c->ignore) return 0;
-  double w = c->weight ? fnn_real_at(c->weight, y) : 1;
-  fnn_array row = {.data = (void *)x, .dtype = c->x->dtype};
-  loss = (1 - c->smoothing) * w * ((stats[0] - fnn_real_at(&row, y)) + stats[1]);
-  if (c->smoothing > 0) k->loss.cross(c->classes, x, stats, NULL, weight, 0, off, sums);
-  *divisor = w;
-  return loss + sums[0];
+}
+
+/* The losses of a task's rows and what they add to the mean's divisor, summed in order. */
+static void cross_task(const cross *c, const fnn_kernels *k, int64_t t, double *parts) {
+  const int64_t end = (t + 1) * c->per_task < c->rows ? (t + 1) * c->per_task : c->rows;
+  double losses[ROWS], own[ROWS], loss = 0, divisor = 0;
+  int64_t buffer[ROWS];
+  for (int64_t begin = t * c->per_task; begin < end; begin += ROWS) {
+    const int64_t n = end - begin < ROWS ? end - begin : ROWS;
+    if (c->soft) {
+      soft_rows(c, k, begin, n, losses);
+      divisor += (double)n;
+    } else {
+      fnn_labelled rows = labelled_of(c, begin, n, buffer);
+      k->loss.labelled(&rows, losses, own);
+      for (int64_t i = 0; i < n; i++) divisor += own[i];
+    }
+    for (int64_t i = 0; i < n; i++) {
+      if (c->sample) losses[i] *= fnn_real_at(c->sample, (begin + i) * c->sample->stride[0]);
+      if (c->reduction == 0) fnn_real_put(c->out, (begin + i) * c->out->stride[0], losses[i]);
+      loss += losses[i];
+    }
+  }
+  parts[0] = loss, parts[1] = divisor;
 }
 
 static void cross_forward(const cross *c, fnn_team *team) {
   const fnn_kernels *k = fnn_kernels_of(c->x->dtype);
   double *parts = (double *)team->workspace;
   fnn_range mine = fnn_share(c->tasks, team);
-  for (int64_t t = mine.begin; t < mine.end; t++) {
-    int64_t end = (t + 1) * c->per_task < c->rows ? (t + 1) * c->per_task : c->rows;
-    double loss = 0, divisor = 0, more;
-    for (int64_t i = t * c->per_task; i < end; i++) {
-      double l = cross_row(c, k, i, &more);
-      if (c->sample) l *= fnn_real_at(c->sample, i * c->sample->stride[0]);
-      if (c->reduction == 0) fnn_real_put(c->out, i * c->out->stride[0], l);
-      loss += l, divisor += more;
-    }
-    parts[2 * t] = loss, parts[2 * t + 1] = divisor;
-  }
+  for (int64_t t = mine.begin; t < mine.end; t++) cross_task(c, k, t, parts + 2 * t);
   fnn_team_barrier(team);
   if (team->id != 0) return;
   double loss = 0, divisor = 0;
@@ -262,43 +285,42 @@ static void cross_forward(const cross *c, fnn_team *team) {
   if (c->reduction) fnn_real_put(c->out, 0, loss / divisor);
 }
 
-static void cross_grad_row(const cross *c, const fnn_kernels *k, int64_t i, double off_sum) {
-  char *dx = (char *)row_of(c->out, i);
-  const char *x = row_of(c->x, i);
-  fnn_array row = {.data = dx, .dtype = c->x->dtype};
-  double scale =
-      fnn_real_at(c->dy, c->reduction ? 0 : i * c->dy->stride[0]) / fnn_real_at(c->total, 0);
-  double stats[2] = {0, 0}, sums[2], off = c->smoothing / (double)c->classes;
-  const void *weight = c->weight ? c->weight->data : NULL;
-  if (c->sample) scale *= fnn_real_at(c->sample, i * c->sample->stride[0]);
-  if (c->stats)
-    stats[0] = fnn_real_at(c->stats, 2 * i), stats[1] = fnn_real_at(c->stats, 2 * i + 1);
-  if (c->soft) {
-    const char *t = row_of(c->target, i);
-    k->loss.cross(c->classes, x, stats, t, weight, 1 - c->smoothing, off, sums);
-    k->loss.cross_grad(c->classes, x, stats, t, weight, 1 - c->smoothing, off, sums[1], scale, dx);
-    return;
-  }
-  int64_t y = label_at(c->target, i);
-  if (y == c->ignore || c->nll) memset(dx, 0, (size_t)(c->classes * fnn_itemsize(c->x->dtype)));
-  if (y == c->ignore) return;
-  double w = (1 - c->smoothing) * (c->weight ? fnn_real_at(c->weight, y) : 1);
-  if (!c->nll)
-    k->loss.cross_grad(c->classes, x, stats, NULL, c->smoothing > 0 ? weight : NULL, 0, off,
-                       w + off_sum, scale, dx);
-  fnn_real_put(&row, y, fnn_real_at(&row, y) - scale * w);
+/* The gradient of row i whose target is a distribution. */
+static void soft_row_grad(const cross *c, const fnn_kernels *k, int64_t i, double scale) {
+  const void *weight = c->weight ? c->weight->data : NULL, *t = row_of(c->target, i);
+  double stats[2] = {fnn_real_at(c->stats, 2 * i), fnn_real_at(c->stats, 2 * i + 1)}, sums[2];
+  double on = 1 - c->smoothing, off = c->smoothing / (double)c->classes;
+  k->loss.cross(c->classes, row_of(c->x, i), stats, t, weight, on, off, sums);
+  k->loss.cross_grad(c->classes, row_of(c->x, i), stats, t, weight, on, off, sums[1], scale,
+                     row_of(c->out, i));
 }
 
 static void cross_backward(const cross *c, fnn_team *team) {
   const fnn_kernels *k = fnn_kernels_of(c->x->dtype);
-  double off_sum = c->smoothing;
+  const double total = fnn_real_at(c->total, 0);
+  double off_sum = c->smoothing, scale[ROWS];
+  int64_t buffer[ROWS];
   if (c->weight && c->smoothing > 0) {
     off_sum = 0;
     for (int64_t j = 0; j < c->classes; j++) off_sum += fnn_real_at(c->weight, j);
     off_sum *= c->smoothing / (double)c->classes;
   }
-  fnn_range mine = fnn_share(c->rows, team);
-  for (int64_t i = mine.begin; i < mine.end; i++) cross_grad_row(c, k, i, off_sum);
+  fnn_range mine = fnn_share(c->tasks, team);
+  int64_t first = mine.begin * c->per_task, end = mine.end * c->per_task;
+  if (end > c->rows) end = c->rows;
+  for (int64_t begin = first; begin < end; begin += ROWS) {
+    const int64_t n = end - begin < ROWS ? end - begin : ROWS;
+    for (int64_t i = 0; i < n; i++) {
+      scale[i] = fnn_real_at(c->dy, c->reduction ? 0 : (begin + i) * c->dy->stride[0]) / total;
+      if (c->sample) scale[i] *= fnn_real_at(c->sample, (begin + i) * c->sample->stride[0]);
+    }
+    if (c->soft) {
+      for (int64_t i = 0; i < n; i++) soft_row_grad(c, k, begin + i, scale[i]);
+    } else {
+      fnn_labelled rows = labelled_of(c, begin, n, buffer);
+      k->loss.labelled_grad(&rows, off_sum, scale);
+    }
+  }
 }
 
 fnn_status fnn_loss_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why) {

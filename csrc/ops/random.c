@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-/* Elements a thread makes at a time; a multiple of both group sizes. */
+/* Elements a thread makes at a time; a multiple of every group's size. */
 #define CHUNK 4096
 
 static int is_key(const fnn_array *a) {
@@ -134,7 +134,7 @@ void fnn_random_run(const fnn_call *call, fnn_team *team) {
   fnn_random_key first = key_of(&call->arrays[dropout]);
   for (int64_t chunk = share.begin; chunk < share.end; chunk++) {
     int64_t begin = chunk * CHUNK, count = n - begin < CHUNK ? n - begin : CHUNK;
-    uint64_t groups = (uint64_t)(begin / FNN_RANDOM_GROUP(size));
+    uint64_t groups = (uint64_t)(begin / (dropout ? FNN_DROPOUT_GROUP : FNN_RANDOM_GROUP(size)));
     fnn_random_key key = {first.seed, first.block + groups * FNN_RANDOM_BLOCKS};
     void *to = (char *)y->data + begin * size;
     switch (call->op) {

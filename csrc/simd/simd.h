@@ -121,6 +121,7 @@ FNN_INLINE fnn_u64v vu_mul32(fnn_u64v a, fnn_u64v b) {
 #define m_load_n FNN_R(m_load_n)
 #define m_store FNN_R(m_store)
 #define m_store_n FNN_R(m_store_n)
+#define v_transpose FNN_R(v_transpose)
 
 /* kernels/math.inc */
 #define v_exp FNN_R(v_exp)
