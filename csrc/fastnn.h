@@ -116,6 +116,9 @@ fnn_status fnn_program_run(fnn_program *program, int64_t repeats, double seconds
 /* About how long one repetition takes on one thread, in nanoseconds. */
 double fnn_program_expected(const fnn_program *program);
 
+/* Bytes of scratch that the calls share. */
+int64_t fnn_program_workspace(const fnn_program *program);
+
 /* Number of calls, and how the i-th runs. */
 int64_t fnn_program_size(const fnn_program *program);
 fnn_program_step fnn_program_step_at(const fnn_program *program, int64_t i);

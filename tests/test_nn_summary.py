@@ -5,7 +5,7 @@ import pytest
 
 import fastnn
 from fastnn import nn
-from fastnn.nn.summary import quantity, size
+from fastnn.units import parse_size, quantity, size
 
 
 def test_a_table():
@@ -95,3 +95,17 @@ def test_numbers():
     assert [size(n) for n in (0, 1023, 1536, 2.5 * 2**20, 2**30)] == [
         "0 B", "1023 B", "1.5 KiB", "2.5 MiB", "1.0 GiB",
     ]  # fmt: skip
+
+
+def test_sizes_are_read():
+    texts = ["1000", "512 MB", "0.5GiB", "2 kib", " .5 kB "]
+    assert [parse_size("x", t) for t in texts] == [1000, 512_000_000, 2**29, 2048, 500]
+    assert parse_size("x", 7.0) == 7
+    for bad, error in [
+        ("many", ValueError),
+        ("5 XB", ValueError),
+        (-1, ValueError),
+        (None, TypeError),
+    ]:
+        with pytest.raises(error, match="x"):
+            parse_size("x", bad)

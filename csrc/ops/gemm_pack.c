@@ -27,8 +27,7 @@ fnn_status fnn_gemm_pack_plan(const fnn_call *call, fnn_plan *plan, fnn_failure 
   if (b->ndim != 2 || packed->ndim != 1 || packed->stride[0] != 1)
     return fnn_fail(why, FNN_ERR_SHAPE, "gemm_pack: a matrix is packed into one row");
   const fnn_kernels *kernels = fnn_kernels_of(b->dtype);
-  int64_t size =
-      fnn_gemm_packed_size(&kernels->gemm, kernels->lanes, b->shape[1], b->shape[0]);
+  int64_t size = fnn_gemm_packed_size(&kernels->gemm, kernels->lanes, b->shape[1], b->shape[0]);
   if (packed->shape[0] != size) {
     why->seen = packed->shape[0];
     why->limit = size;

@@ -265,6 +265,8 @@ static fnn_status run_all(fnn_program *p, int64_t repeats, double seconds, int64
 
 double fnn_program_expected(const fnn_program *p) { return p->time; }
 
+int64_t fnn_program_workspace(const fnn_program *p) { return p->workspace_bytes; }
+
 fnn_status fnn_program_run(fnn_program *p, int64_t repeats, double seconds, int64_t *done,
                            int64_t *at, fnn_failure *why) {
   int64_t begin = p->timing ? fnn_nanoseconds() : 0;

@@ -55,6 +55,7 @@ cdef extern from "fastnn.h" nogil:
     fnn_status fnn_program_run(fnn_program *program, int64_t repeats, double seconds, int64_t *done,
                                int64_t *at, fnn_failure *why)
     double fnn_program_expected(const fnn_program *program)
+    int64_t fnn_program_workspace(const fnn_program *program)
     fnn_program_step fnn_program_step_at(const fnn_program *program, int64_t i)
     ctypedef struct fnn_stamp:
         int64_t call

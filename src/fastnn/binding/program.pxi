@@ -85,6 +85,11 @@ cdef class Program:
         finally:
             self.leave()
 
+    @property
+    def workspace(self):
+        """Bytes of scratch memory that the calls share."""
+        return fnn_program_workspace(self.program)
+
     def steps(self):
         """For each call (threads, whether threads meet before it, flops, bytes, workspace bytes)."""
         cdef fnn_program_step s

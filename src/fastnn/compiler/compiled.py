@@ -13,6 +13,8 @@ from .. import _core
 from ..autograd import is_grad_enabled
 from ..autograd.graph import mode
 from ..tensor import Tensor, as_tensor, empty
+from ..units import parse_size
+from .footprint import Footprint
 from .guard import Guard
 from .passes import run_passes
 from .program import Program
@@ -37,10 +39,27 @@ class Recording(_core.Replay):
         The calls, after all passes.
     guard : Guard
         What they depend on besides memory.
+    footprint : Footprint
+        The memory that they need; ``footprint.peak`` is all of it in bytes.
+
+    Raises
+    ------
+    MemoryError
+        If that is more than the limit.
     """
 
-    def __init__(self, inputs: list[Tensor], program: Program, result: Any, guard: Guard) -> None:
-        super().__init__(program.lower(), inputs, result, guard.attributes)
+    def __init__(
+        self,
+        inputs: list[Tensor],
+        program: Program,
+        result: Any,
+        guard: Guard,
+        limit: int | None = None,
+    ) -> None:
+        ready = program.lower()
+        self.footprint = Footprint.of(program, ready.workspace)
+        self.footprint.check(program, limit)
+        super().__init__(ready, inputs, result, guard.attributes)
         self.inputs = inputs
         self.program = program
         self.grad = is_grad_enabled()
@@ -55,7 +74,7 @@ class Recording(_core.Replay):
 
     def show(self) -> str:
         """The calls as text, with threads, cost and places in the arena."""
-        return self.program.show(self.ready.steps())
+        return f"{self.footprint}\n{self.program.show(self.ready.steps())}"
 
     def fits(self) -> bool:
         """Whether all memory is where it was, and modules and optimizers are set as they were then.
@@ -69,7 +88,11 @@ class Recording(_core.Replay):
 
 
 def record(
-    function: Callable[[], Any], inputs: Sequence[Tensor] = (), *, without: Collection[str] = ()
+    function: Callable[[], Any],
+    inputs: Sequence[Tensor] = (),
+    *,
+    without: Collection[str] = (),
+    memory_limit: int | str | None = None,
 ) -> Recording:
     """Record a function without arguments, which reads its inputs where they are.
 
@@ -87,7 +110,8 @@ def record(
     kept = list(inputs)
     program, result, guard = trace(lambda: _mapped(function(), _detached), kept)
     _core.memory_trim()  # of the intermediates, which nobody wrote
-    return Recording(kept, run_passes(program, without), result, guard)
+    limit = None if memory_limit is None else parse_size("memory_limit", memory_limit)
+    return Recording(kept, run_passes(program, without), result, guard, limit)
 
 
 class Compiled(_core.Caller):
@@ -101,10 +125,15 @@ class Compiled(_core.Caller):
 
     latest: Recording | None
 
-    def __init__(self, function: Callable[..., Any], without: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        without: Collection[str] = (),
+        memory_limit: int | str | None = None,
+    ) -> None:
         super().__init__(mode)
         self._function = function
-        self._without = without
+        self._options: dict[str, Any] = {"without": without, "memory_limit": memory_limit}
         self._recordings: dict[Any, list[Recording]] = {}
         self._moves = _core.move_count()
         update_wrapper(self, function, updated=())
@@ -160,7 +189,7 @@ class Compiled(_core.Caller):
         buffers = iter(inputs)
         filled_args, filled_kwargs = _mapped((args, kwargs), lambda _: next(buffers))
         recording = record(
-            lambda: self._function(*filled_args, **filled_kwargs), inputs, without=self._without
+            lambda: self._function(*filled_args, **filled_kwargs), inputs, **self._options
         )
         for buffer, value in zip(inputs, values, strict=True):  # the function may have set it
             buffer._requires_grad = value._requires_grad
@@ -177,7 +206,12 @@ class Compiled(_core.Caller):
         return "not recorded yet" if self.latest is None else self.latest.show()
 
 
-def compile(function: Callable[..., Any], *, without: Collection[str] = ()) -> Compiled:
+def compile(
+    function: Callable[..., Any],
+    *,
+    without: Collection[str] = (),
+    memory_limit: int | str | None = None,
+) -> Compiled:
     """Record a function of tensors and replay it in C.
 
     The first call for each new set of argument shapes and dtypes runs the function to note the ops that it
@@ -192,9 +226,14 @@ def compile(function: Callable[..., Any], *, without: Collection[str] = ()) -> C
         be hashable, and another value of it makes another recording. Results are detached from the graph.
     without : collection of str
         Names of passes to leave out (`fastnn.compiler.passes.PASSES`), to see what each does.
+    memory_limit : int or str, optional
+        The most memory that a recording may take besides what was there before (parameters, data), in bytes
+        or as ``"512 MB"``. It is known before anything runs, and is the first line of `Compiled.show`.
 
     Raises
     ------
+    MemoryError
+        At the first call of its kind, if it would need more memory than the limit; nothing was run then.
     RecordingError
         If the function reads a value of a tensor while it is recorded; the message names the line.
 
@@ -207,7 +246,9 @@ def compile(function: Callable[..., Any], *, without: Collection[str] = ()) -> C
     """
     if not callable(function):
         raise TypeError(f"compile: expected a function, got {type(function).__name__}")
-    return Compiled(function, without)
+    if memory_limit is not None:
+        memory_limit = parse_size("memory_limit", memory_limit)
+    return Compiled(function, without, memory_limit)
 
 
 def _key(value: Any, tensors: list[Tensor]) -> Any:

@@ -18,11 +18,16 @@ __all__ = ["Buffer", "Call", "Program", "View"]
 
 @dataclass(eq=False)
 class Buffer:
-    """A piece of memory. ``array`` is where it is, or None for a temporary whose place is chosen later."""
+    """A piece of memory. ``array`` is where it is, or None for a temporary whose place is chosen later.
+
+    ``kind`` tells what it is for: "temporary"; "input", "constant" or "kept" (by a result, or as state) for
+    what was made for the program or by it; "yours" for what was there before.
+    """
 
     size: int  # bytes
     array: _core.Array | None = None
     number: int = -1
+    kind: str = "temporary"
 
 
 @dataclass(frozen=True)
@@ -92,14 +97,18 @@ class Program:
     places: dict[int, int] = field(default_factory=dict)  # by id of the buffer
     arena: int = 0  # bytes
 
-    def temporaries(self) -> list[Buffer]:
-        """The buffers whose memory is the program's own, in the order of their first use."""
+    def buffers(self) -> list[Buffer]:
+        """All memory that the calls touch, in the order of its first use."""
         seen: dict[int, Buffer] = {}
         for call in self.calls:
             for view in call.views:
-                if view is not None and view.buffer.array is None:
+                if view is not None:
                     seen.setdefault(id(view.buffer), view.buffer)
         return list(seen.values())
+
+    def temporaries(self) -> list[Buffer]:
+        """The buffers whose memory is the program's own, in the order of their first use."""
+        return [buffer for buffer in self.buffers() if buffer.array is None]
 
     def lower(self) -> _core.Program:
         """Give the temporaries their memory and ready the calls to run."""

@@ -63,7 +63,15 @@ def trace(function: Callable[[], Any], inputs: Sequence[Tensor]) -> tuple[Progra
     calls, number = recorder.calls, recorder.number
     del recorder
     result_owners = Counter(id(_core.memory_of(x)[0]) for x in _arrays(result))
-    return Program(_lift(calls, number, result_owners)), result, guard
+    program = Program(_lift(calls, number, result_owners))
+    for buffer in program.buffers():
+        if any(_core.memory_of(x)[0] is _owner(buffer) for x in inputs):
+            buffer.kind = "input"
+    return program, result, guard
+
+
+def _owner(buffer: Buffer) -> Any:
+    return None if buffer.array is None else _core.memory_of(buffer.array)[0]
 
 
 def _read(calls: list[Any]) -> set[int]:
@@ -111,11 +119,13 @@ class _Memory:
         results keeps it, it is state that was made once.
         """
         if self.whole is None:
+            self.buffer.kind = "yours"
             return None
         # References that are not a holder's: ours, the array over all, and getrefcount's argument.
         kept = sys.getrefcount(self.owner) - 3 - results > 0 or _core.lender_is_held(self.owner)
         if kept or results or (self.filled and not self.written):
             self.buffer.array = self.whole
+            self.buffer.kind = "kept" if kept or results else "constant"
         if not self.filled or not self.written or kept:
             return None
         return _setting_up(self.buffer, self.whole)
@@ -142,6 +152,8 @@ def _lift(recorded: list[Any], recording: int, result_owners: Counter[int]) -> l
                 if not born:
                     piece.buffer.array = array
             piece.written |= i >= n_inputs
+            if not size:  # memory of another owner, of which we know what calls saw
+                piece.buffer.size = max(piece.buffer.size, array.nbytes)
             fixed = None if born else array
             views.append((piece.buffer, offset, array.shape, array.strides, array.code, fixed))
         lifted.append((op, views, scalars))
@@ -184,7 +196,8 @@ def _setting_up(buffer: Buffer, whole: _core.Array) -> Call:
     np.asarray(memoryview(source))[...] = values[: source.size]
     size = whole.size // itemsize
     read = View(
-        Buffer(source.size * itemsize, _core.whole(source)), 0, (size,), (0 if alike else 1,), code,
+        Buffer(source.size * itemsize, _core.whole(source), kind="constant"),
+        0, (size,), (0 if alike else 1,), code,
         _core.view(_core.Array, source, (size,), (0 if alike else 1,)),
     )  # fmt: skip
     return Call(_core.ops.copy, (read, _view(buffer, 0, (size,), (1,), code)), ())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..autograd import no_grad
 from ..tensor import Tensor, as_tensor, zeros
+from ..units import quantity, size
 
 if TYPE_CHECKING:
     from .module import Module
@@ -107,30 +108,6 @@ def _align(table: Sequence[Sequence[str]]) -> list[str]:
         cells += [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
         lines.append("  ".join(cells))
     return lines
-
-
-def quantity(number: float) -> str:
-    """A number in thousands, millions, ...: `1.57 M`; ends in a blank where it has no letter.
-
-    Examples
-    --------
-    >>> quantity(1_572_864)
-    '1.57 M'
-    """
-    for letter in ("", "k", "M", "G", "T"):
-        if number < 999.5 or letter == "T":
-            return f"{number:.3g} {letter}"
-        number /= 1000
-    raise AssertionError
-
-
-def size(count: float) -> str:
-    """Bytes, in binary units: `2.6 MiB`."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024 or unit == "GiB":
-            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    raise AssertionError
 
 
 def summarize(model: Module, example: Any, dtype: Any) -> Summary:
