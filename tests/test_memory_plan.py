@@ -17,6 +17,7 @@ from cases import CASES
 from fastnn import Tensor, _core, nn, optimizers
 from fastnn.compiler.passes import run_passes
 from fastnn.compiler.passes.alias import _PAIRS, onto
+from fastnn.compiler.passes.chain import fuse_chains
 from fastnn.compiler.passes.dead import drop_dead_calls
 from fastnn.compiler.passes.memory import _joined, _lives, _needed_at_once, plan_memory
 from fastnn.compiler.program import Program, span
@@ -180,6 +181,14 @@ def more_steps():
     return x.grad
 
 
+def pointwise():
+    """What becomes a chain with two results, of which the first is made before the inputs are all read."""
+    x = Tensor(data(40, 40))
+    a, b = x @ x, x @ x.T
+    y = fastnn.relu(a) * b
+    return y, fastnn.dropout(y * a, 0.5) + b
+
+
 def test_every_op_that_may_write_onto_an_input_gives_the_same_bits():
     seen = Counter()
     for case in CASES:
@@ -192,6 +201,8 @@ def test_every_op_that_may_write_onto_an_input_gives_the_same_bits():
         step, x, y = block_step(**STEPS[name])
         seen += run_both_ways(trace(lambda step=step, x=x, y=y: step(x, y), [x, y])[0])
     seen += run_both_ways(trace(more_steps, [])[0])
+    chained = fuse_chains(trace(pointwise, [])[0])
+    seen += run_both_ways(chained)
     assert not sorted(set(_PAIRS) - set(seen)), "not tried"
     assert {"add", "relu_grad", "gelu_grad", "where", "clip_grad", "exp"} <= set(seen)
 

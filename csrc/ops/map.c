@@ -267,8 +267,7 @@ static void run_tile(const loop *l, const tile *t, fnn_map_kernel kernel, const 
 
 /* --- the family --- */
 
-/* Arithmetic an element costs, in operations; only its order of magnitude matters. */
-static double cost(int op) {
+double fnn_map_cost(int op) {
   switch (op) {
     case FNN_OP_pow:
       return 80;
@@ -333,7 +332,7 @@ fnn_status fnn_map_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why) 
   make_loop(&l, call);
   double n = (double)fnn_size(y);
   plan->tasks = l.tiles > 0 ? l.tiles : 1;
-  plan->flops = n * cost(call->op);
+  plan->flops = n * fnn_map_cost(call->op);
   plan->may_fail = checks_divisors(call);
   plan->bytes += n * (double)fnn_itemsize(y->dtype);
   return FNN_OK;

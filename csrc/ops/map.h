@@ -9,6 +9,9 @@ fnn_map_kernel fnn_map_integer(int dtype, int op);
 /* Elements begin to end of an integer array, in row-major order: the first that is 0, or -1. */
 int64_t fnn_find_zero(const fnn_array *a, int64_t begin, int64_t end);
 
+/* Arithmetic an element costs, in operations; only its order of magnitude matters. */
+double fnn_map_cost(int op);
+
 /* The values of one dtype in another, one input. */
 fnn_map_kernel fnn_convert_kernel(int from, int to);
 /* A block of elements of the same dtype from any strides to any strides (in elements), not

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from .. import _core
 from ..dtypes import BY_CODE
+from .chaincode import INPUTS, spell
 
 __all__ = ["Buffer", "Call", "Program", "View"]
 
@@ -76,9 +77,17 @@ class Call:
 
     def spelled(self, inputs: list[View]) -> str:
         """The call as an expression."""
+        if self.op == _core.ops.chain:
+            return self._spelled_chain()
         text = f"{self.name}({', '.join(map(str, inputs))})"
         ending = int(self.scalars[1]) if self.op == _core.ops.matmul else 0
         return f"{_core.op_info(ending)[0]}({text})" if ending else text
+
+    def _spelled_chain(self) -> str:
+        code, *arrays = self.views
+        assert code is not None and code.array is not None
+        names = [str(view) for view in arrays]
+        return f"chain: {spell(code.array, names[:INPUTS], names[INPUTS:])}"
 
     def split(self) -> tuple[list[View], list[View]]:
         """(inputs, outputs), without the absent ones."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from ..program import Program
+from .chain import fuse_chains
 from .dead import drop_dead_calls
 from .epilogue import fuse_activations
 from .memory import plan_memory
@@ -17,6 +18,7 @@ __all__ = ["PASSES", "run_passes"]
 PASSES: dict[str, Callable[[Program], Program]] = {
     "dead": drop_dead_calls,
     "activation": fuse_activations,
+    "chain": fuse_chains,
 }
 
 

@@ -14,6 +14,7 @@ __all__ = ["onto"]
 # By op: (input, output) by their places in the row of ops.def. Pointwise ops take any input.
 _PAIRS: dict[str, tuple[tuple[int, int], ...]] = {
     "dropout": ((0, 2),),
+    "chain": tuple((i, j) for i in range(1, 8) for j in range(8, 11)),
     "softmax": ((0, 1),),
     "log_softmax": ((0, 1),),
     "softmax_grad": ((1, 2),),

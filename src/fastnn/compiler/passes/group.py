@@ -1,0 +1,288 @@
+"""Groups of pointwise calls that may run as one, tile by tile.
+
+A group grows along the program. Its calls are run where the last of them stands, so a group is closed by the
+first call that is not part of it and needs what it writes, or writes what it touches. A matrix product can be
+a group's head: the calls then run on pieces of its result while they are in cache.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+from ..chaincode import INPUTS, OUTPUT, REGISTER, REGISTERS, STEPS, Step
+from ..program import Call, Program, View
+from .part import Part, Region, Strides, collapse, kind_of, part_of, plain, region, reshaped
+
+__all__ = ["Group", "regroup"]
+
+OPEN = 8  # groups that may grow at once: a bound on the time that this takes
+
+
+class Group:
+    """Calls that may run as one.
+
+    Attributes
+    ----------
+    members : list of int
+        The calls' places in the program; the head is the first if there is one.
+    head : Call or None
+        A matrix product, whose result is value 0.
+    operands : list of (View, Strides or None)
+        What is read, and how it lies along the group's shape.
+    values : list of View
+        What is made, in order, as it would be written.
+    """
+
+    def __init__(self, room: int = INPUTS) -> None:
+        self.members: list[int] = []
+        self.head: Call | None = None
+        self.room = room
+        self.shape: tuple[int, ...] = ()
+        self.code = -1
+        self.operands: list[tuple[View, Strides | None]] = []
+        self.values: list[View] = []
+        self.steps: list[tuple[Call, list[int]]] = []  # operands by number, values by ~number
+        self._reads: list[Region] = []
+        self._writes: dict[Region, int] = {}  # the value that is there now
+
+    @classmethod
+    def headed(cls, i: int, call: Call, room: int) -> Group:
+        """A group that begins with a product of two matrices."""
+        group = cls(room)
+        product = call.views[3]
+        assert product is not None
+        group.members, group.head = [i], call
+        group.shape = tuple(n for n in product.shape if n != 1)
+        group.code = product.code
+        group.values = [product]
+        group._reads = [region(v) for v in call.views[:3] if v is not None]
+        group._writes = {region(product): 0}
+        return group
+
+    def needs_order(self, reads: Iterable[Region], writes: Iterable[Region]) -> bool:
+        """Whether a call that is not part of the group has to come after it."""
+        return any(r.overlaps(w) for r in reads for w in self._writes) or any(
+            w.overlaps(mine) for w in writes for mine in (*self._writes, *self._reads)
+        )
+
+    def admit(self, i: int, call: Call, part: Part) -> bool:
+        """Add a call, if it fits and has something in common with the group."""
+        if len(self.steps) == STEPS or (
+            self.code != part.code and -1 not in (self.code, part.code)
+        ):
+            return False
+        shape, strides, operands = self.shape, part.strides, self.operands
+        if not self.members:
+            shape = part.shape
+        elif part.shape != shape:
+            if math.prod(part.shape) != math.prod(shape):
+                return False
+            if part.flat:
+                strides = [reshaped(s, shape) for s in strides]
+            elif self.head is None and self._flat():
+                shape = part.shape
+                operands = [(v, reshaped(s, shape)) for v, s in operands]
+            else:
+                return False
+        found = self._find(part, shape, strides, operands)
+        if found is None:
+            return False
+        refs, operands, linked = found
+        if self.members and not linked:
+            return False
+        written = region(part.output)
+        if not self._may_write(written, part.output, shape, operands):
+            return False
+        if len(collapse(shape, [s for _, s in operands if s is not None] + [plain(shape)])[0]) > 2:
+            return False
+        self.members.append(i)
+        self.steps.append((call, refs))
+        self.shape, self.operands = shape, operands
+        self.code = max(self.code, part.code)
+        head = self._reads[: sum(v is not None for v in self.head.views[:3])] if self.head else []
+        self._reads = head + [region(v) for v, _ in operands]
+        self._writes[written] = len(self.values)
+        self.values.append(part.output)
+        return True
+
+    def _flat(self) -> bool:
+        return all(s is None or s == plain(self.shape) or not any(s) for _, s in self.operands)
+
+    def _find(
+        self,
+        part: Part,
+        shape: tuple[int, ...],
+        strides: Sequence[Strides | None],
+        operands: list[tuple[View, Strides | None]],
+    ) -> tuple[list[int], list[tuple[View, Strides | None]], bool] | None:
+        """Where a call's inputs come from, all operands then, and whether some are shared with the group."""
+        operands, refs, linked = list(operands), [], False
+        for view, along in zip(part.inputs, strides, strict=True):
+            place = region(view)
+            value = self._writes.get(place)
+            if value is not None and along == plain(shape) and view.code == self.values[value].code:
+                refs.append(~value)
+                linked = True
+                continue
+            if any(place.overlaps(w) for w in self._writes):
+                return None
+            for k, (known, its) in enumerate(operands):
+                if its == along and region(known) == place and known.code == view.code:
+                    linked |= self.head is None and along == plain(shape)
+                    refs.append(k)
+                    break
+            else:
+                refs.append(len(operands))
+                operands.append((view, along))
+        return (refs, operands, linked) if len(operands) <= self.room else None
+
+    def _may_write(
+        self,
+        written: Region,
+        view: View,
+        shape: tuple[int, ...],
+        operands: list[tuple[View, Strides | None]],
+    ) -> bool:
+        """Memory that is touched already may only be written as it was touched, element by element."""
+        for other, value in self._writes.items():
+            if other != written and other.overlaps(written):
+                return False
+            if other == written and self.values[value].code != view.code:
+                return False
+        for operand, along in operands:
+            if region(operand).overlaps(written) and (
+                region(operand) != written or along != plain(shape) or operand.code != view.code
+            ):
+                return False
+        heads = [] if self.head is None else [region(v) for v in self.head.views[:3] if v]
+        return not any(r.overlaps(written) for r in heads)
+
+    def needed(self, readers: dict[int, set[int]]) -> list[int]:
+        """The values that are read outside the group, or whose memory is not the program's own."""
+        mine = set(self.members)
+        return sorted(
+            value
+            for value in self._writes.values()
+            if self.values[value].buffer.array is not None
+            or readers.get(id(self.values[value].buffer), set()) - mine
+        )
+
+    def coded(self, outputs: dict[int, int], places: dict[int, int]) -> list[Step] | None:
+        """The steps, with the outputs' places by value, and those of values that are there from the start.
+
+        None if there are not enough registers.
+        """
+        first = len(self.values) - len(self.steps)  # values before it are the head's
+        last: dict[int, int] = {}
+        for k, (_, refs) in enumerate(self.steps):
+            last.update((~ref, k) for ref in refs if ref < 0)
+        places = dict(places)
+        free = list(range(REGISTER, REGISTER + REGISTERS))
+        steps = []
+        for k, (call, refs) in enumerate(self.steps):
+            value = first + k
+            operands = tuple(
+                ref + (self.head is not None) if ref >= 0 else places[~ref] for ref in refs
+            )
+            done = {~ref for ref in refs if ref < 0 and last[~ref] == k}
+            done = {places[v] for v in done if REGISTER <= places[v] < OUTPUT}
+            # A result may take the place of an operand of the same size.
+            same = all(kind_of(self.values[~ref]) == "r" for ref in refs if ref < 0)
+            early = same and kind_of(self.values[value]) == "r"
+            free = sorted(done | set(free)) if early else free
+            if value in outputs:
+                places[value] = outputs[value]
+            elif not free:
+                return None
+            else:
+                places[value] = free.pop(0)
+            free = sorted((done - {places[value]}) | set(free))
+            if value not in last and value not in outputs:
+                free = sorted({places[value], *free})
+            steps.append(Step(call.op, places[value], operands, call.scalars))
+        return steps
+
+    @property
+    def layer(self) -> str:
+        calls = [call for call, _ in self.steps]
+        return next((call.layer for call in [self.head, *calls] if call and call.layer), "")
+
+
+def readers_of(program: Program) -> dict[int, set[int]]:
+    """The calls that read each buffer, by its id."""
+    readers: dict[int, set[int]] = {}
+    for i, call in enumerate(program.calls):
+        for view in call.split()[0]:
+            readers.setdefault(id(view.buffer), set()).add(i)
+    return readers
+
+
+def regroup(
+    program: Program,
+    begin: Callable[[int, Call], Group | None],
+    made_of: Callable[[Group, dict[int, set[int]]], Call | None],
+) -> Program:
+    """With groups of calls replaced by one call.
+
+    Parameters
+    ----------
+    program : Program
+    begin : function
+        The group that a call which belongs to none begins, or None.
+    made_of : function
+        The one call for a group, given the readers of each buffer; None if that cannot be or does not pay.
+    """
+    readers = readers_of(program)
+    calls: list[Call | None] = list(program.calls)
+
+    def close(group: Group) -> None:
+        """Put the one call where the last of its members stood; of a group that is too large, a part."""
+        members = group.members
+        while len(members) > 1:
+            for n in range(len(members), 1, -1):
+                trial = _again(program, members[:n], begin)
+                made = trial and made_of(trial, readers)
+                if made:
+                    break
+            else:
+                return
+            for i in members[:n]:
+                calls[i] = None
+            calls[members[n - 1]] = made
+            if group.head is not None:
+                return
+            members = members[n:]
+
+    growing: list[Group] = []
+    for i, call in enumerate(program.calls):
+        part = part_of(call)
+        joined = None
+        if part is not None:
+            joined = next((g for g in reversed(growing) if g.admit(i, call, part)), None)
+        inputs, outputs = call.split()
+        reads, writes = [region(v) for v in inputs], [region(v) for v in outputs]
+        for group in list(growing):
+            if group is not joined and group.needs_order(reads, writes):
+                growing.remove(group)
+                close(group)
+        begun = begin(i, call) if joined is None else None
+        if begun is not None:
+            growing.append(begun)
+            if len(growing) > OPEN:
+                close(growing.pop(0))
+    for group in growing:
+        close(group)
+    return Program([call for call in calls if call is not None])
+
+
+def _again(
+    program: Program, members: list[int], begin: Callable[[int, Call], Group | None]
+) -> Group | None:
+    """A group of these members alone, None if they have too little in common."""
+    group = begin(members[0], program.calls[members[0]])
+    for i in members[1:]:
+        part = part_of(program.calls[i])
+        if group is None or part is None or not group.admit(i, program.calls[i], part):
+            return None
+    return group
