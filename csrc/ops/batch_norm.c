@@ -93,7 +93,7 @@ fnn_status fnn_batch_norm_plan(const fnn_call *call, fnn_plan *plan, fnn_failure
     if (status != FNN_OK) return status;
     plan->workspace += inner.workspace;
   }
-  plan->bytes = (double)fnn_size(x) * (double)(size * (grad ? 5 : eval ? 2 : 3));
+  plan->bytes = (double)fnn_size(x) * (double)(size * (grad ? 3 : 2));
   plan->flops = (double)fnn_size(x) * (grad ? 8 : 6);
   return FNN_OK;
 }

@@ -371,17 +371,20 @@ fnn_status fnn_gemm_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why)
       (activation && strcmp(fnn_op((int)activation)->arrays, "x -> y")))
     return fnn_fail(why, FNN_ERR_VALUE, "matmul: activation must be a pointwise op of one input");
   if (fnn_size(c) == 0) return FNN_OK;
+  /* Besides the matrices: the bias, and c where it is added to. */
+  double moved = fnn_present(bias) ? fnn_bytes(bias) : 0;
+  if (call->scalars[0].i) moved += fnn_bytes(c);
   if (fnn_gemm_small_way(call, fnn_kernels_of(c->dtype))) {
     int64_t m = c->shape[0], n = c->shape[1], k = a->shape[1];
     plan->flops = 2.0 * (double)(m * n * k);
-    plan->bytes = (double)(fnn_itemsize(c->dtype) * (m * n + k * (m + n)));
+    plan->bytes = moved + (double)(fnn_itemsize(c->dtype) * (m * n + k * (m + n)));
     return FNN_OK;
   }
   fnn_gemm g;
   fnn_gemm_prepare(call, &g);
   double mn = (double)g.batches * (double)g.m * (double)g.n, k = (double)g.k;
   plan->flops = 2 * mn * k;
-  plan->bytes = (double)g.size * (mn + (double)g.batches * k * (double)(g.m + g.n));
+  plan->bytes = moved + (double)g.size * (mn + (double)g.batches * k * (double)(g.m + g.n));
   plan->workspace = gemm_workspace(&g);
   /* A thread is worth its start for some microseconds of work: of products, or of memory. */
   double worth = plan->flops / (160e3 * fnn_kernels_of(c->dtype)->lanes);

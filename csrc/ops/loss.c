@@ -55,6 +55,7 @@ static fnn_status point_plan(const fnn_call *call, int grad, fnn_plan *plan, fnn
   int64_t reduction = call->scalars[1].i;
   for (int i = 0; i < 5 + grad; i++) {
     if (!fnn_present(&a[i])) continue;
+    plan->bytes += fnn_bytes(&a[i]);
     if (!fnn_is_real(a[i].dtype) || a[i].dtype != x->dtype)
       return fnn_fail(why, FNN_ERR_DTYPE, "the loss takes float32 or float64, all alike");
     int single = reduction != 0 && i == 4;
@@ -66,7 +67,6 @@ static fnn_status point_plan(const fnn_call *call, int grad, fnn_plan *plan, fnn
   if (reduction < 0 || reduction > 2) return fnn_fail(why, FNN_ERR_VALUE, "no such reduction");
   plan->tasks = size ? (size + POINTS - 1) / POINTS : 1;
   if (!grad && reduction) plan->workspace = plan->tasks * 8;
-  plan->bytes = (double)size * (double)(fnn_itemsize(x->dtype) * 3);
   plan->flops = (double)size * 8;
   return FNN_OK;
 }

@@ -324,7 +324,7 @@ fnn_status fnn_map_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why) 
         why->limit = y->shape[lead + i];
         return fnn_fail(why, FNN_ERR_SHAPE, "an input does not broadcast to the output's shape");
       }
-    plan->bytes += (double)fnn_size(a) * (double)fnn_itemsize(a->dtype);
+    plan->bytes += fnn_bytes(a);
   }
   if (call->op != FNN_OP_copy && !find_kernel(call))
     return fnn_fail(why, FNN_ERR_DTYPE, "the arrays' dtypes differ, or the op does not take them");

@@ -37,6 +37,14 @@ static inline int64_t fnn_size(const fnn_array *a) {
   return n;
 }
 
+/* The bytes of the elements that an array has: one that is repeated by a stride of 0 is there once. */
+static inline double fnn_bytes(const fnn_array *a) {
+  double n = fnn_itemsize(a->dtype);
+  for (int i = 0; i < a->ndim; i++)
+    if (a->stride[i] != 0 || a->shape[i] == 0) n *= (double)a->shape[i];
+  return n;
+}
+
 static inline int fnn_same_shape(const fnn_array *a, const fnn_array *b) {
   if (a->ndim != b->ndim) return 0;
   for (int i = 0; i < a->ndim; i++)

@@ -81,7 +81,12 @@ fnn_status fnn_plan_call(const fnn_call *call, fnn_plan *plan, fnn_failure *why)
       return fail(why, FNN_ERR_DTYPE, "an array has the unknown element type {seen}", a->dtype,
                   FNN_DTYPES);
   }
-  return rows[call->op].plan(call, plan, why);
+  fnn_status status = rows[call->op].plan(call, plan, why);
+  if (plan->bytes == 0) { /* a small one, which leaves it to us */
+    for (int i = 0; i < call->n_arrays; i++)
+      if (fnn_present(&call->arrays[i])) plan->bytes += fnn_bytes(&call->arrays[i]);
+  }
+  return status;
 }
 
 /* About how long a call takes on one thread, in ns: some 20 flops or 10 bytes a ns. */

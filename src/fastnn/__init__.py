@@ -44,6 +44,7 @@ _MODULES = {
 _NAMES = {
     "Trainer": "training", "History": "training", "save": "io", "load": "io",
     "compile": "compiler", "RecordingError": "compiler",
+    "profile": "profiler",
     "manual_seed": "random", "Generator": "random",
 }  # fmt: skip
 

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Collection, Sequence
 from functools import update_wrapper
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -26,6 +27,10 @@ __all__ = ["Compiled", "Recording", "compile", "record"]
 READY = 4
 # How many recordings are kept for arguments of one kind: each has memory of its own.
 MOST = 8
+
+# All recordings there are, and who wants to be told of new ones: the profiler, while it watches.
+live: WeakSet[Recording] = WeakSet()
+on_record: list[Callable[[Recording], None]] = []
 
 
 class Recording(_core.Replay):
@@ -65,6 +70,9 @@ class Recording(_core.Replay):
         self.grad = is_grad_enabled()
         self.guard = guard
         self._moves = _core.move_count()
+        live.add(self)
+        for see in on_record:
+            see(self)
 
     def run_many(self, repeats: int, seconds: float = 0) -> int:
         """Run the calls again and again on what the inputs hold. Returns how often."""

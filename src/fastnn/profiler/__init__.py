@@ -1,5 +1,8 @@
-"""Where the time of a computation goes, against what this machine can do."""
+"""Where the time of a computation goes, call by call, against what this machine can do."""
 
 from .machine import Limits, limits
+from .measured import watch
+from .profile import CallTime, LayerTime, Profile
+from .run import profile
 
-__all__ = ["Limits", "limits"]
+__all__ = ["CallTime", "LayerTime", "Limits", "Profile", "limits", "profile", "watch"]
