@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import Trainer, nn, optimizers, regularizers
+from fastnn import Trainer, nn, optimizers, regularizers, schedules
 from fastnn.data import Batches
 from fastnn.training import Callback, Checkpoint, EarlyStopping, Lambda, NonFiniteError, ScheduleLR
 from fastnn.training.checkpoint import read_tree
@@ -234,18 +234,64 @@ def test_callbacks_after_every_batch(stretches):
     assert set(stretches) == {1}
 
 
-def test_schedules():
-    from fastnn import schedules
+@pytest.mark.parametrize("name", ["momentum", "adam", "groups"])
+@pytest.mark.parametrize("seconds", [0.05, 1e-9])
+def test_schedules_by_step(name, seconds, stretches, monkeypatch):
+    """Also where a stretch ends long before what is known in advance."""
+    monkeypatch.setattr("fastnn.training.recorded._SECONDS", seconds)
+    rates = []
 
-    def by_step(t, x, y):
-        make = lambda o: schedules.OneCycleSchedule(o, 0.1, total_steps=30)  # noqa: E731
-        return plain(t, x, y, callbacks=[ScheduleLR(make, every="step")])
+    def fit(t, x, y):
+        one, two = [
+            ScheduleLR(lambda o: schedules.OneCycleSchedule(o, 0.1, total_steps=450), every="step"),
+            ScheduleLR(lambda o: schedules.StepSchedule(o, 20), every="step"),
+        ]
+        history = plain(t, x, y, batch_size=2, callbacks=[one, two] if name == "adam" else [one])
+        rates.append([one.schedule.state_dict(), list(map(dict, t.optimizer.param_groups))])
+        return history
+
+    both(fit, optimizer=OPTIMIZERS[name], make=nn_small)
+    assert bits([str(r) for r in rates[0]]) == bits([str(r) for r in rates[1]])
+    assert max(stretches) > 16 if seconds > 1e-3 else max(stretches) == 1
+
+
+def test_a_schedule_of_the_user_steps_after_every_batch(stretches):
+    class Mine(schedules.Schedule):
+        def factor(self, count):
+            return 1 / (1 + count)
+
+        def _apply(self):
+            super()._apply()
+            self.optimizer.clip_norm = 1.0
+
+    both(
+        lambda t, x, y: plain(t, x, y, callbacks=[ScheduleLR(Mine, every="step")]),
+        make=nn_small,
+    )
+    assert max(stretches) == 1
+
+
+def test_resume_with_a_schedule_by_step(tmp_path):
+    def callbacks():
+        schedule = ScheduleLR(lambda o: schedules.CosineSchedule(o, 30), every="step")
+        return [schedule, Checkpoint(tmp_path / "c", every_steps=4)]
+
+    whole = run(True, lambda t, x, y: plain(t, x, y, callbacks=callbacks()))[1]
+    run(True, lambda t, x, y: plain(t, x, y, epochs=1, callbacks=callbacks()))
+    for way in (True, False):
+        kept = (tmp_path / "c").read_bytes()
+        resumed = run(way, lambda t, x, y: plain(
+            t, x, y, callbacks=callbacks(), resume=tmp_path / "c"), seed=9)[1]  # fmt: skip
+        assert resumed == whole
+        (tmp_path / "c").write_bytes(kept)
+
+
+def test_schedules():
 
     def by_epoch(t, x, y):
         make = lambda o: schedules.ExponentialSchedule(o, 0.5)  # noqa: E731
         return plain(t, x, y, callbacks=[ScheduleLR(make)])
 
-    both(by_step, optimizer=OPTIMIZERS["momentum"])
     both(by_epoch)
 
 

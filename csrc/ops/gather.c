@@ -36,7 +36,8 @@ static void gather_rows(const fnn_array *x, const fnn_array *index, const fnn_ar
     for (; j < end; j++, to += bytes) {
       if (ahead && j + ahead < end)
         prefetch(from + wrapped(at[(j + ahead) * index_stride], m) * step, bytes);
-      fnn_copy_strided(inner, size, from + wrapped(at[j * index_stride], m) * step, x->stride[2], to, 1);
+      fnn_copy_strided(inner, size, from + wrapped(at[j * index_stride], m) * step, x->stride[2],
+                       to, 1);
     }
   }
 }

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TextIO
 
 from .history import History, wants_large
+from .rates import known_ahead
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -262,11 +263,15 @@ class ScheduleLR(Callback):
         self.schedule, self.every, self.monitor = schedule, every, monitor
 
     def on_fit_begin(self) -> None:
-        if not hasattr(self.schedule, "step"):
+        if isinstance(self.schedule, type) or not hasattr(self.schedule, "step"):
             self.schedule = self.schedule(self.trainer.optimizer)
 
+    def ahead(self) -> bool:
+        """Whether it steps with each batch, and what it sets is known before."""
+        return self.every == "step" and known_ahead(self.schedule, self.trainer.optimizer)
+
     def _ahead(self, step: int) -> int:
-        return 1 if self.every == "step" else sys.maxsize
+        return sys.maxsize if self.every == "epoch" or self.ahead() else 1
 
     def on_batch_end(self, step: int, logs: dict[str, Any]) -> None:
         if self.every == "step":

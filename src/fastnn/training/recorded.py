@@ -13,6 +13,7 @@ from .._core import ops as op
 from ..compiler import record
 from ..tensor import Tensor, empty, empty_like, zeros
 from .feed import Batch
+from .rates import Rates
 from .tracker import WAIT_BATCHES, WAIT_ELEMENTS, metrics_output
 
 __all__ = ["Failed", "RecordedBatch", "RecordedSteps", "Task"]
@@ -78,13 +79,16 @@ class RecordedSteps(_Recorded):
         Whether the outputs are wanted, too.
     guarded : bool
         Whether a loss that is not finite ends the run before its step.
+    rates : Rates, optional
+        What the optimizer's options are before each step.
     """
 
     def __init__(
         self, task: Task, columns: Batch, order: Tensor | None, rows: int, most: int,
-        keeps: bool, guarded: bool,
+        keeps: bool, guarded: bool, rates: Rates | None = None,
     ) -> None:  # fmt: skip
         super().__init__(task, guarded)
+        self._rates = rates
         self._columns, self._order, self.rows, self._keeps = columns, order, rows, keeps
         self.slots = min(most, _STEPS)
         self._outputs: Tensor | None = None
@@ -95,6 +99,8 @@ class RecordedSteps(_Recorded):
 
     def _step(self) -> None:
         slot, index = self._at[:1], self._at[1:]
+        if self._rates is not None:
+            self._rates.read(slot)
         if self._order is not None:
             index = self._order.take(index)
         inputs, y, weight = self._columns
@@ -124,12 +130,20 @@ class RecordedSteps(_Recorded):
         Failed
             After the steps before that one.
         """
-        at = self._at.numpy()
+        at, rates = self._at.numpy(), self._rates
         at[0], at[1:] = slot, np.arange(first, first + self.rows)
+        if rates is not None:
+            steps = min(steps, rates.room(slot))
+            rates.fill(slot, steps)
         try:
-            return self._recording.run_many(steps, _SECONDS)
+            self._recording.run_many(steps, _SECONDS)
         except ValueError as error:
             raise self._failure(int(at[0]), int(at[0]) - slot) from error
+        finally:
+            done = int(at[0]) - slot
+            if rates is not None:
+                rates.settle(steps, done)
+        return done
 
     def losses(self, slot: int, steps: int) -> list[float]:
         """What the log has there."""

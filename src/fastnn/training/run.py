@@ -7,10 +7,11 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from .callbacks import Callback, TerminateOnNonFinite
+from .callbacks import Callback, ScheduleLR, TerminateOnNonFinite
 from .feed import Feed
 from .history import History
 from .progress import Interrupt, Progress
+from .rates import Rates
 from .tracker import Tracker
 from .work import Way
 
@@ -48,16 +49,6 @@ class Run:
         self.stopped: str | None = None
         self.history, self.tracker = History(), Tracker(trainer.metrics)
         self._after_batch = [c for c in self.callbacks if _overrides(c, "on_batch_end")]
-        guarded = all(c.enabled for c in callbacks if isinstance(c, TerminateOnNonFinite))
-        way = Way(
-            bool(trainer.metrics),
-            trainer.explain if guarded else None,
-            limit=lambda: min(
-                [_ahead(c, self.step) for c in self._after_batch], default=sys.maxsize
-            ),
-            waiting=lambda: self.tracker.waiting,
-        )
-        self._learn = trainer.learn(feed, epochs, way)
 
     def go(self, shown: Progress, resume: str | os.PathLike[str] | None) -> History:
         """All epochs that are left."""
@@ -67,6 +58,7 @@ class Run:
             callback.on_fit_begin()
         if resume is not None:
             self._resume(resume)
+        self._learn = self.trainer.learn(self.feed, self.epochs, self._way())
         started = time.perf_counter() - history.seconds
         try:
             with Interrupt() as interrupt:
@@ -81,6 +73,23 @@ class Run:
             raise
         shown.close(_farewell(history))
         return history
+
+    def _way(self) -> Way:
+        """How the batches are gone through, with these callbacks."""
+        trainer, rates = self.trainer, None
+        guarded = all(c.enabled for c in self.callbacks if isinstance(c, TerminateOnNonFinite))
+        scheduled = [c for c in self._after_batch if isinstance(c, ScheduleLR) and c.ahead()]
+        if scheduled:
+            rates = Rates(trainer.optimizer, [c.schedule for c in scheduled])
+        return Way(
+            bool(trainer.metrics),
+            trainer.explain if guarded else None,
+            limit=lambda: min(
+                [_ahead(c, self.step) for c in self._after_batch], default=sys.maxsize
+            ),
+            waiting=lambda: self.tracker.waiting,
+            rates=rates,
+        )
 
     def _epoch(self, shown: Progress, interrupt: Interrupt, started: float) -> None:
         """One epoch from where the run stands, its validation, and what callbacks do at its end."""

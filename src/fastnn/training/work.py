@@ -18,6 +18,7 @@ from ..data import Batches
 from ..tensor import Tensor, empty
 from .feed import Batch, Feed
 from .nonfinite import NonFiniteError
+from .rates import Rates
 from .recorded import Failed, RecordedBatch, RecordedSteps, Task
 from .settings import Settings
 from .tracker import Piece
@@ -95,6 +96,8 @@ class Way:
         How many steps may be done before Python has to look after something.
     waiting : callable
         How many outputs given before are still in use.
+    rates : Rates, optional
+        What the optimizer's options are before each step, where schedules set them.
     """
 
     def __init__(
@@ -103,8 +106,10 @@ class Way:
         explain: Callable[[tuple[Tensor, ...], float], NonFiniteError] | None = None,
         limit: Callable[[], int] = lambda: sys.maxsize,
         waiting: Callable[[], int] = lambda: 0,
+        rates: Rates | None = None,
     ) -> None:
         self.keeps, self.explain, self.limit, self.waiting = keeps, explain, limit, waiting
+        self.rates = rates
 
 
 def one(job: Job, batch: Batch, way: Way) -> Piece:
@@ -226,7 +231,7 @@ class Stretches:
                 way = self.way
                 self._steps[rows] = RecordedSteps(
                     self.job.task, self.columns, self._order, rows, most, way.keeps,
-                    way.explain is not None,
+                    way.explain is not None, way.rates,
                 )  # fmt: skip
                 self._built = self.job.settings()  # with what a first run adds, such as momentum
         except RecordingError as error:
