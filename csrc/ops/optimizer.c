@@ -192,8 +192,14 @@ static void run_clip_scale(const fnn_call *call) {
   *(double *)call->arrays[2].data = scale > 1 ? 1 : scale;
 }
 
-/* ema: average += (1 - A) (weights - average).  scale_clip(limit): g = clip(scale g, -limit,
- * limit). */
+/* Whether scale_clip would leave its array as it is: gradients that are within their limits. */
+static int scales_nothing(const fnn_call *call) {
+  const fnn_array *scale = &call->arrays[1];
+  return isinf(call->scalars[0].f) && fnn_present(scale) && *(const double *)scale->data == 1;
+}
+
+/* ema: average += (1 - A) (weights - average).  scale_clip(limit): g = clip(scale g, -limit, limit);
+ * nothing is read where that is g. */
 void fnn_optimizer_run(const fnn_call *call, fnn_team *team) {
   const fnn_array *a = call->arrays;
   if (call->op == FNN_OP_optimizer_tick || call->op == FNN_OP_clip_scale) {
@@ -204,6 +210,7 @@ void fnn_optimizer_run(const fnn_call *call, fnn_team *team) {
       run_tick(a[0].data, (int)call->scalars[0].i);
     return;
   }
+  if (call->op == FNN_OP_scale_clip && scales_nothing(call)) return;
   const fnn_optimizer_kernels *k = &fnn_kernels_of(a[0].dtype)->optimizer;
   if (call->op == FNN_OP_flat_dot) {
     run_dot(call, k, team);

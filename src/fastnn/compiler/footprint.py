@@ -42,7 +42,8 @@ class Footprint:
         sizes = dict.fromkeys(("input", "constant", "kept", "yours"), 0)
         for buffer in program.buffers():
             if buffer.kind in sizes:
-                sizes[buffer.kind] += buffer.size
+                # Of another library's memory we know what the calls see.
+                sizes[buffer.kind] += buffer.size or getattr(buffer.array, "nbytes", 0)
         return cls(
             program.arena, workspace, sizes["input"], sizes["constant"], sizes["kept"], sizes["yours"]
         )  # fmt: skip

@@ -25,7 +25,7 @@ class Buffer:
     what was made for the program or by it; "yours" for what was there before.
     """
 
-    size: int  # bytes
+    size: int  # bytes, 0 for memory of another library's
     array: _core.Array | None = None
     number: int = -1
     kind: str = "temporary"

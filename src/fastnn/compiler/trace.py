@@ -109,6 +109,7 @@ class _Memory:
     whole: _core.Array | None  # all of it, where it was made while recording
     filled: bool  # whether Python was given it to write
     first: int  # the call that is the first to touch it
+    readonly: bool  # whether nobody may write it
     written: bool = False
 
     def settle(self, results: int) -> Call | None:
@@ -118,6 +119,10 @@ class _Memory:
         made anew each time the function runs: a call sets it up as Python did. If somebody other than the
         results keeps it, it is state that was made once.
         """
+        if self.readonly and not _core.lender_is_held(self.owner):
+            self.buffer.kind = "constant"
+            self.buffer.array = self.buffer.array if self.whole is None else self.whole
+            return None
         if self.whole is None:
             self.buffer.kind = "yours"
             return None
@@ -147,13 +152,11 @@ def _lift(recorded: list[Any], recording: int, result_owners: Counter[int]) -> l
             piece = memory.get(id(owner))
             if piece is None:
                 whole = _core.whole(array) if born else None
-                piece = _Memory(owner, Buffer(size), whole, filled, number)
+                piece = _Memory(owner, Buffer(size), whole, filled, number, array.readonly)
                 memory[id(owner)] = piece
                 if not born:
                     piece.buffer.array = array
             piece.written |= i >= n_inputs
-            if not size:  # memory of another owner, of which we know what calls saw
-                piece.buffer.size = max(piece.buffer.size, array.nbytes)
             fixed = None if born else array
             views.append((piece.buffer, offset, array.shape, array.strides, array.code, fixed))
         lifted.append((op, views, scalars))

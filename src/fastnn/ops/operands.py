@@ -28,7 +28,9 @@ def constant(value: float, code: int) -> Tensor:
     found = _constants.get(key)
     if found is not None and (value != 0 or math.copysign(1, value) > 0):
         return found
-    made = Tensor(np.array(value, BY_CODE[code].numpy))
+    number = np.array(value, BY_CODE[code].numpy)
+    number.flags.writeable = False  # which tells the compiler that it stays what it is
+    made = Tensor(number)
     if value == value and (value != 0 or math.copysign(1, value) > 0):
         if len(_constants) >= 256:
             _constants.clear()

@@ -9,14 +9,20 @@ from collections.abc import Callable, Collection
 
 from ..program import Program
 from .chain import fuse_chains
+from .constants import fold_constants
+from .copies import drop_copies
 from .dead import drop_dead_calls
 from .epilogue import fuse_activations
 from .memory import plan_memory
+from .spread import shrink_repeated
 
 __all__ = ["PASSES", "run_passes"]
 
 PASSES: dict[str, Callable[[Program], Program]] = {
     "dead": drop_dead_calls,
+    "repeated": shrink_repeated,
+    "constants": fold_constants,
+    "copies": drop_copies,
     "activation": fuse_activations,
     "chain": fuse_chains,
 }

@@ -1,0 +1,63 @@
+"""Calls whose results are the same at every run: made once, when the program is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+from ... import _core
+from ..program import Buffer, Call, Program, View
+
+__all__ = ["fold_constants"]
+
+# Results above this are made again at each run: they would take memory all the time.
+MOST = 4096  # bytes
+
+
+def fold_constants(program: Program) -> Program:
+    """With the small results of calls on constants alone computed now.
+
+    Such are a loss's factor times the gradient that a backward pass begins with.
+    """
+    writers = Counter(id(v.buffer) for call in program.calls for v in call.split()[1])
+    made: dict[int, Buffer] = {}
+    calls = []
+    for call in program.calls:
+        call = replace(call, views=tuple(_known(v, made) for v in call.views))
+        inputs, outputs = call.split()
+        if (
+            inputs
+            and all(v.buffer.kind == "constant" and not writers[id(v.buffer)] for v in inputs)
+            and all(
+                v.buffer.array is None and writers[id(v.buffer)] == 1 and v.buffer.size <= MOST
+                for v in outputs
+            )
+            and _computed(call, outputs, made)
+        ):
+            continue
+        calls.append(call)
+    return replace(program, calls=calls)
+
+
+def _computed(call: Call, outputs: list[View], made: dict[int, Buffer]) -> bool:
+    """Make the call now; False if it fails, so that it fails when the program is run."""
+    buffers = {}
+    for view in outputs:
+        array = _core.empty(_core.Array, (view.buffer.size,), 4)
+        buffers[id(view.buffer)] = Buffer(view.buffer.size, array, kind="constant")
+    views = [_known(v, buffers) for v in call.views]
+    try:
+        _core.launch(call.op, tuple(None if v is None else v.array for v in views), call.scalars)
+    except ValueError:
+        return False
+    made.update(buffers)
+    return True
+
+
+def _known(view: View | None, made: dict[int, Buffer]) -> View | None:
+    """The view, of the constant that its buffer has become."""
+    buffer = None if view is None else made.get(id(view.buffer))
+    if view is None or buffer is None or buffer.array is None:
+        return view
+    array = _core.place(buffer.array, view.offset, view.shape, view.strides, view.code)
+    return replace(view, buffer=buffer, array=array)
