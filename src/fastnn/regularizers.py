@@ -25,6 +25,7 @@ from typing import Any, Self
 import numpy as np
 
 from . import ops
+from ._core import note_change, note_use
 from .autograd import is_grad_enabled, no_grad
 from .scope import scope
 from .tensor import Tensor, ones_like
@@ -59,6 +60,11 @@ class Regularizer:
             )
         self.on = on
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.__dict__:
+            note_change()
+        super().__setattr__(name, value)
+
     def attach(self, model: Any) -> Self:
         """Check that `on` matches something in the model; Trainer does so before the first step."""
         self.parameters(model)
@@ -76,6 +82,7 @@ class Regularizer:
 
     def parameters(self, model: Any) -> list[tuple[str, Tensor]]:
         """Names and parameters of the model that `on` means, each once."""
+        note_use(self)  # a recorded step has its numbers built in
         named = _named(model)
         if isinstance(self.on, Tensor):
             chosen = [(name, value) for name, value in named if value is self.on]

@@ -8,6 +8,7 @@ recording, and is compared before it is used again.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from .. import _core
@@ -16,6 +17,17 @@ __all__ = ["Guard"]
 
 _PLAIN = (int, float, bool, str, bytes, type(None))
 _INTERNAL = {"_buffer_names", "_changed_at", "_flat", "_forward_hooks", "_forward_pre_hooks"}
+
+
+@dataclass(frozen=True)
+class _Met:
+    """An object that a function used, as it was at its end."""
+
+    thing: Any
+    changed: set[str]  # the attributes that the function set: they are not what it depends on
+    structure: Any
+    options: dict[str, Any]
+    kept: tuple[Any, ...]  # so that what is told apart by its id stays that
 
 
 class Guard:
@@ -38,35 +50,18 @@ class Guard:
         read: set[int],
     ) -> None:
         self.attributes = attributes
-        self._objects: list[tuple[Any, Any, dict[str, Any]]] = []
-        self._kept = []  # so that what is told apart by its id stays that
-        self._stored: set[tuple[int, str]] = set()  # objects and attributes that became tensors
+        self._met: list[_Met] = []
         for thing, before in used.values():
-            changed = {k for k, v in vars(thing).items() if k not in before or before[k] is not v}
+            now = vars(thing)
+            changed = {k for k, v in now.items() if k not in before or before[k] is not v}
             for name in changed:
-                self._store(thing, name, before.get(name), read)
-            if hasattr(thing, "forward"):
-                vars(thing)["_changed_at"] = ""  # from now on it notes where
-            self._kept.append(dict(vars(thing)))
-            options = {k: v for k, v in _options(thing).items() if k not in changed}
-            self._objects.append((thing, _structure(thing, self._names(thing)), options))
-
-    def _names(self, thing: Any) -> set[str]:
-        return {name for owner, name in self._stored if owner == id(thing)}
-
-    def _store(self, thing: Any, name: str, before: Any, read: set[int]) -> None:
-        """An attribute became another object while the function ran: a tensor that was kept, or state."""
-        value = vars(thing)[name]
-        if not isinstance(value, _core.Array):
-            return
-        if isinstance(before, _core.Array) and id(_core.memory_of(before)[0]) in read:
-            raise _core.RecordingError(
-                f"{_core.user_line()}: {type(thing).__name__}.{name} was read and then became another tensor "
-                f"while the function was recorded; a replay would read the old one each time. Write into "
-                f"it: .{name}.copy_(...)"
+                if isinstance(now[name], _core.Array):
+                    _check_not_state(thing, name, before.get(name), read)
+                    attributes.store(now, name, now[name])
+            kept = tuple(now.values())
+            self._met.append(
+                _Met(thing, changed, _structure(thing, changed), _options(thing, changed), kept)
             )
-        self._stored.add((id(thing), name))
-        self.attributes.store(vars(thing), name, value)
 
     def difference(self) -> str:
         """What is other than when it was recorded, "" for nothing.
@@ -76,38 +71,49 @@ class Guard:
         RecordingError
             If a module has other layers, parameters or hooks since.
         """
-        for thing, structure, options in self._objects:
-            if _structure(thing, self._names(thing)) != structure:
-                where = vars(thing).get("_changed_at") or _core.user_line()
+        for met in self._met:
+            if _structure(met.thing, met.changed) != met.structure:
                 raise _core.RecordingError(
-                    f"{where}: a {type(thing).__name__} has other layers, parameters or hooks than when "
-                    "it was recorded; call reset() on the compiled function to record it anew"
+                    f"{_where(met.thing)}: a {type(met.thing).__name__} has other layers, parameters or "
+                    "hooks than when it was recorded; call reset() on the compiled function to record it "
+                    "anew"
                 )
-            now = _options(thing)
-            for name, value in options.items():
-                if now.get(name, _ABSENT) != value:
-                    return f"{type(thing).__name__}.{name}"
+            now = _options(met.thing, met.changed)
+            if now != met.options:
+                names = [k for k in {**now, **met.options} if now.get(k) != met.options.get(k)]
+                return f"{type(met.thing).__name__}.{names[0]}"
         return "" if self.attributes.same_flags() else "requires_grad of a tensor"
 
 
-_ABSENT = object()
+def _where(thing: Any) -> str:
+    """The line that gave a module another layer or tensor, or that called us."""
+    return vars(thing).get("_changed_at") or _core.user_line()
+
+
+def _check_not_state(thing: Any, name: str, before: Any, read: set[int]) -> None:
+    """A tensor that the function kept is right after each replay; one that it also went on from is not."""
+    if isinstance(before, _core.Array) and id(_core.memory_of(before)[0]) in read:
+        raise _core.RecordingError(
+            f"{_where(thing)}: {type(thing).__name__}.{name} was used and then became another tensor while "
+            "the function was recorded; a replay would go on from the old one each time. Write into it: "
+            f".{name}.copy_(...)"
+        )
 
 
 def _structure(thing: Any, without: set[str]) -> tuple[Any, ...]:
     """Identities of a module's own layers, tensors and hooks."""
     if not hasattr(thing, "forward"):
         return ()
-    found: list[Any] = [
+    own = [
         (name, id(value))
         for name, value in vars(thing).items()
         if (isinstance(value, _core.Array) or hasattr(value, "forward")) and name not in without
     ]
-    for hooks in ("_forward_pre_hooks", "_forward_hooks"):
-        found.append(tuple(vars(thing).get(hooks, ())))
-    return tuple(found)
+    hooks = [tuple(vars(thing).get(hooks, ())) for hooks in ("_forward_pre_hooks", "_forward_hooks")]
+    return (own, hooks)
 
 
-def _options(thing: Any) -> dict[str, Any]:
+def _options(thing: Any, without: set[str]) -> dict[str, Any]:
     """What else a replay depends on, by name: numbers and strings by value, other objects by identity."""
     own: Callable[[], dict[str, Any]] | None = getattr(thing, "_recorded_options", None)
     if own is not None:
@@ -116,6 +122,7 @@ def _options(thing: Any) -> dict[str, Any]:
         name: _comparable(value)
         for name, value in vars(thing).items()
         if name not in _INTERNAL
+        and name not in without
         and not isinstance(value, _core.Array)
         and not hasattr(value, "forward")
     }
