@@ -163,7 +163,9 @@ def test_changes_take_effect(name):
     got_losses, got, recordings = run(fastnn.compile, change)
     assert got_losses == want_losses
     if name != "gradients":
-        assert any(np.any(np.asarray(want[k]) != np.asarray(v)) for k, v in unchanged.items()), "no test"
+        assert any(np.any(np.asarray(want[k]) != np.asarray(v)) for k, v in unchanged.items()), (
+            "no test"
+        )
     assert want.keys() == got.keys()
     for key, value in want.items():
         np.testing.assert_array_equal(np.asarray(got[key]), np.asarray(value), err_msg=key)
@@ -227,8 +229,12 @@ def test_another_layer_is_an_error_that_names_the_line_of_the_change():
     x, y = Tensor(data(7, 5)), Tensor(np.arange(7) % 3)
     world.step(x, y)
     world.model.first = nn.Linear(5, 8)  # this line
-    line = test_another_layer_is_an_error_that_names_the_line_of_the_change.__code__.co_firstlineno + 4
-    with pytest.raises(RecordingError, match=rf"test_recording_live.py:{line} in .*Net has other layers"):
+    line = (
+        test_another_layer_is_an_error_that_names_the_line_of_the_change.__code__.co_firstlineno + 4
+    )
+    with pytest.raises(
+        RecordingError, match=rf"test_recording_live.py:{line} in .*Net has other layers"
+    ):
         world.step(x, y)
 
 
@@ -257,7 +263,9 @@ def test_kept_tensors_have_the_values_of_the_latest_call():
     for n, seed in ((2, 0), (4, 1), (2, 2), (4, 3), (2, 4)):
         x = Tensor(data(n, 3, seed=seed))
         compiled(x)
-        np.testing.assert_array_equal(model.hidden.detach().numpy(), model.layer(x).detach().numpy())
+        np.testing.assert_array_equal(
+            model.hidden.detach().numpy(), model.layer(x).detach().numpy()
+        )
 
 
 def test_state_that_the_first_call_makes_is_made_once():

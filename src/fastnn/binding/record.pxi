@@ -10,7 +10,7 @@ cdef class Attributes:
     Calls do not say that ``.grad`` was None, or became a tensor: a replay is right only where it `holds`
     what the recorded execution met, and it has to `settle` what that left.
     """
-    cdef set inputs  # ids of the arguments' buffers
+    cdef set copies  # ids of the copies of arguments
     cdef dict gradients  # by id of the tensor: (weak reference, .grad that it had, whether it was looked at)
     cdef dict flags  # the same of requires_grad
     cdef list met, left  # once closed: (tensor, .grad) where it was looked at, and where it was set
@@ -18,7 +18,7 @@ cdef class Attributes:
     cdef list stored  # (attributes of an object, name, tensor) where a tensor was kept
 
     def __init__(self):
-        self.inputs = set()
+        self.copies = set()
         self.gradients = {}
         self.flags = {}
         self.met = []
@@ -36,14 +36,21 @@ cdef class Attributes:
         cdef Array x
         for key, (where, value, read) in self.gradients.items():
             x = where()
-            if x is not None and key not in self.inputs:
-                if read:
-                    self.met.append((x, value))
-                if x.gradient is not value:
-                    self.left.append((x, x.gradient))
+            if x is None:
+                continue
+            if key in self.copies and x.gradient is not value:
+                raise RecordingError(
+                    f"{user_line()}: backward() left the gradient of an argument in its .grad; what is passed "
+                    "is copied, so the caller's tensor would not get it. Return what fastnn.grad(loss, "
+                    "argument) gives, or detach() the argument"
+                )
+            if read:
+                self.met.append((x, value))
+            if x.gradient is not value:
+                self.left.append((x, x.gradient))
         for key, (where, value, _) in self.flags.items():
             x = where()
-            if x is not None and x.wants_gradient != value and key not in self.inputs:
+            if x is not None and x.wants_gradient != value and key not in self.copies:
                 self.switched.append((x, bool(x.wants_gradient)))
 
     def undo(self):
@@ -99,8 +106,9 @@ cdef class Recorder:
     cdef tuple scope  # what the next call is part of, from the outermost inwards: modules and names
     cdef readonly int64_t number
     cdef unsigned long thread
+    cdef set copies  # ids of the owners of copies of arguments: writing to them would not change the arguments
 
-    def __init__(self, inputs=()):
+    def __init__(self, inputs=(), bint copied=False):
         global recordings
         cdef Array x
         recordings += 1
@@ -111,7 +119,9 @@ cdef class Recorder:
         self.scope = ()
         for x in inputs:
             x.owner.recording = self.number
-            self.attributes.inputs.add(id(x))
+            if copied:
+                self.attributes.copies.add(id(x))
+        self.copies = {id((<Array>x).owner) for x in inputs} if copied else set()
 
     def __enter__(self):
         global recorder
@@ -134,6 +144,12 @@ cdef class Recorder:
         for i in range(N_INPUTS[op], N_ARRAYS[op]):
             if arrays[i] is not None:
                 (<Array>arrays[i]).owner.recording = self.number
+                if self.copies and id((<Array>arrays[i]).owner) in self.copies:
+                    raise RecordingError(
+                        f"{user_line()}: an argument was written to while the function was recorded; what "
+                        "is passed is copied, so the caller's tensor would not change. Write to a clone() "
+                        "and return it, or use a tensor from outside the function"
+                    )
         self.calls.append((op, arrays, scalars, self.scope))
 
     cdef use(self, obj):

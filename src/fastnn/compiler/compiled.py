@@ -99,6 +99,7 @@ def record(
     function: Callable[[], Any],
     inputs: Sequence[Tensor] = (),
     *,
+    copied: bool = False,
     without: Collection[str] = (),
     memory_limit: int | str | None = None,
 ) -> Recording:
@@ -116,7 +117,7 @@ def record(
     (3, Tensor([3., 3.]))
     """
     kept = list(inputs)
-    program, result, guard = trace(lambda: _mapped(function(), _detached), kept)
+    program, result, guard = trace(lambda: _mapped(function(), _detached), kept, copied)
     _core.memory_trim()  # of the intermediates, which nobody wrote
     limit = None if memory_limit is None else parse_size("memory_limit", memory_limit)
     return Recording(kept, run_passes(program, without), result, guard, limit)
@@ -196,12 +197,12 @@ class Compiled(_core.Caller):
         inputs = [_buffer(v) for v in values]
         buffers = iter(inputs)
         filled_args, filled_kwargs = _mapped((args, kwargs), lambda _: next(buffers))
-        recording = record(
-            lambda: self._function(*filled_args, **filled_kwargs), inputs, **self._options
+        return record(
+            lambda: self._function(*filled_args, **filled_kwargs),
+            inputs,
+            copied=True,
+            **self._options,
         )
-        for buffer, value in zip(inputs, values, strict=True):  # the function may have set it
-            buffer._requires_grad = value._requires_grad
-        return recording
 
     def reset(self) -> None:
         """Forget all recordings."""
@@ -238,12 +239,22 @@ def compile(
         The most memory that a recording may take besides what was there before (parameters, data), in bytes
         or as ``"512 MB"``. It is known before anything runs, and is the first line of `Compiled.show`.
 
+    Notes
+    -----
+    What lies in tensors is read anew by each call: parameters, buffers, the state, rates and options of
+    optimizers, EMA's decay, the random generator. What the function reads in Python is part of the
+    recording: other modes, numbers of layers (`Dropout.p`) and optimizers (`clip_norm`), frozen
+    parameters or the absence of a gradient make another recording; another layer, parameter or hook is an
+    error until `reset`. Numbers and tensors of closures are taken as they are at the first call. Tensors
+    that the function keeps (``self.hidden = x``) have the values of the latest call.
+
     Raises
     ------
     MemoryError
         At the first call of its kind, if it would need more memory than the limit; nothing was run then.
     RecordingError
-        If the function reads a value of a tensor while it is recorded; the message names the line.
+        If the function does what a replay cannot repeat, such as reading a value of a tensor; the message
+        names the line. Nothing was computed or changed then, so the function itself can be called instead.
 
     Examples
     --------
@@ -269,6 +280,15 @@ def _key(value: Any, tensors: list[Tensor]) -> Any:
         return (type(value), *(_key(v, tensors) for v in value))
     if isinstance(value, dict):
         return (dict, *((k, _key(v, tensors)) for k, v in value.items()))
+    if isinstance(value, float):
+        return (float, value.hex())  # NaN is itself, and 0.0 is not -0.0
+    try:
+        hash(value)
+    except TypeError:
+        raise TypeError(
+            f"compile: an argument of type {type(value).__name__} is neither a tensor nor hashable, so that "
+            "another value of it could not be told; pass its tensors, or use it from outside the function"
+        ) from None
     return (type(value), value)
 
 

@@ -7,16 +7,38 @@ recording, and is compared before it is used again.
 
 from __future__ import annotations
 
+import random
+import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from .. import _core
 
-__all__ = ["Guard"]
+__all__ = ["Guard", "random_states", "warn_of_constants"]
 
 _PLAIN = (int, float, bool, str, bytes, type(None))
 _INTERNAL = {"_buffer_names", "_changed_at", "_flat", "_forward_hooks", "_forward_pre_hooks"}
+
+
+def random_states() -> tuple[Any, ...]:
+    """Of Python's and numpy's global generators, if they are there: numpy makes its own at the first use."""
+    numpys = sys.modules.get("numpy.random")
+    state = () if numpys is None else numpys.get_state()
+    return (random.getstate(), *(s.tobytes() if isinstance(s, np.ndarray) else s for s in state))
+
+
+def warn_of_constants(states: tuple[Any, ...]) -> None:
+    """Warn if numbers were drawn from the global generators since they had those states."""
+    if random_states() != states:
+        warnings.warn(
+            f"{_core.user_line()}: random or numpy.random was drawn from while the function was recorded; "
+            "its numbers are the same in each replay. Draw from fastnn.random, or pass them as arguments",
+            stacklevel=2,
+        )
 
 
 @dataclass(frozen=True)
@@ -109,7 +131,9 @@ def _structure(thing: Any, without: set[str]) -> tuple[Any, ...]:
         for name, value in vars(thing).items()
         if (isinstance(value, _core.Array) or hasattr(value, "forward")) and name not in without
     ]
-    hooks = [tuple(vars(thing).get(hooks, ())) for hooks in ("_forward_pre_hooks", "_forward_hooks")]
+    hooks = [
+        tuple(vars(thing).get(hooks, ())) for hooks in ("_forward_pre_hooks", "_forward_hooks")
+    ]
     return (own, hooks)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from .. import _core
 from ..dtypes import BY_CODE, int32, int64, uint8
 from ..tensor import Tensor
-from .guard import Guard
+from .guard import Guard, random_states, warn_of_constants
 from .layers import layer_names
 from .program import Buffer, Call, Program, View
 
@@ -24,7 +24,9 @@ __all__ = ["trace"]
 _one_at_a_time = threading.RLock()
 
 
-def trace(function: Callable[[], Any], inputs: Sequence[Tensor]) -> tuple[Program, Any, Guard]:
+def trace(
+    function: Callable[[], Any], inputs: Sequence[Tensor], copied: bool = False
+) -> tuple[Program, Any, Guard]:
     """Run a function, noting its calls instead of making them: nothing is computed yet.
 
     Parameters
@@ -33,6 +35,9 @@ def trace(function: Callable[[], Any], inputs: Sequence[Tensor]) -> tuple[Progra
         Without arguments; it uses the inputs.
     inputs : sequence of Tensor
         What will hold other values when the program is run again; their values may not be read meanwhile.
+
+    copied : bool, default False
+        Whether the inputs are copies of what a caller passes, which may not be written.
 
     Returns
     -------
@@ -47,19 +52,23 @@ def trace(function: Callable[[], Any], inputs: Sequence[Tensor]) -> tuple[Progra
     Raises
     ------
     RecordingError
-        If the function did what a replay cannot repeat. Nothing was computed then, and each ``.grad`` is
-        what it was before.
+        If the function did what a replay cannot repeat.
+
+    Notes
+    -----
+    Nothing is computed, and each ``.grad`` is what it was before, also after an error.
     """
-    recorder = _core.Recorder(inputs)
+    recorder = _core.Recorder(inputs, copied)
     attributes = recorder.attributes
     try:
         with _one_at_a_time, recorder:
+            states = random_states()
             result = function()
+            warn_of_constants(states)
         attributes.close()
         guard = Guard(recorder.used, attributes, _read(recorder.calls))
-    except BaseException:
+    finally:
         attributes.undo()
-        raise
     calls, number = recorder.calls, recorder.number
     del recorder
     result_owners = Counter(id(_core.memory_of(x)[0]) for x in _arrays(result))
