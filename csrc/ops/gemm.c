@@ -386,9 +386,9 @@ fnn_status fnn_gemm_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why)
   plan->flops = 2 * mn * k;
   plan->bytes = moved + (double)g.size * (mn + (double)g.batches * k * (double)(g.m + g.n));
   plan->workspace = gemm_workspace(&g);
-  /* A thread is worth its start for some microseconds of work: of products, or of memory. */
-  double worth = plan->flops / (160e3 * fnn_kernels_of(c->dtype)->lanes);
-  if (worth < plan->bytes / 400e3) worth = plan->bytes / 400e3;
+  /* A thread is worth its start for two microseconds of work: of products, or of memory. */
+  double worth = plan->flops / (32e3 * fnn_kernels_of(c->dtype)->lanes);
+  if (worth < plan->bytes / 200e3) worth = plan->bytes / 200e3;
   plan->tasks = at_most(g.batches * ceil_div(g.m, g.height) * ceil_div(g.n, g.width),
                         at_least(1, (int64_t)worth));
   return FNN_OK;

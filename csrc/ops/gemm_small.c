@@ -4,6 +4,8 @@
 #include "gemm.h"
 
 #define SMALL_PRODUCT (64 * 64 * 64)
+#define SMALL_VECTOR \
+  (1 << 16) /* of one row, which threads share sooner: bound by the memory of b */
 #define SMALL_RESULT (96 * 96)
 #define SMALL_PANEL (16 << 10)
 
@@ -11,8 +13,8 @@ fnn_gemm_small fnn_gemm_small_way(const fnn_call *call, const fnn_kernels *kerne
   const fnn_array *a = &call->arrays[0], *b = &call->arrays[1], *bias = &call->arrays[2],
                   *c = &call->arrays[3];
   int64_t m = c->shape[0], n = c->shape[1], k = a->shape[1];
-  if (c->ndim != 2 || m > 4096 || n > 4096 || k > 4096 || m * n * k > SMALL_PRODUCT ||
-      m * n > SMALL_RESULT)
+  int64_t most = m > 1 ? SMALL_PRODUCT : SMALL_VECTOR;
+  if (c->ndim != 2 || m > 4096 || n > 4096 || k > 4096 || m * n * k > most || m * n > SMALL_RESULT)
     return NOT_SMALL;
   if ((c->stride[1] != 1 && n > 1) || n == 1) return NOT_SMALL;
   if (fnn_present(bias) && (bias->stride[0] != 1 || call->scalars[0].i)) return NOT_SMALL;
