@@ -268,3 +268,30 @@ def test_what_is_broadcast_is_read_once():
     x = fastnn.zeros((8, 16))
     row = fastnn.zeros(16).broadcast_to((8, 16))
     assert _core.cost(_core.ops.add, (x, row, x))[1] == 4 * (2 * 8 * 16 + 16)
+
+
+def test_fit_with_a_profile():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((70, 5), dtype=np.float32), rng.integers(0, 3, 70)
+    weights = []
+    for measured in (False, True):
+        fastnn.manual_seed(0)
+        model = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3))
+        trainer = fastnn.Trainer(model, loss="cross_entropy", optimizer="adam")
+        options = {"epochs": 3, "batch_size": 16, "verbose": 0}
+        history = trainer.fit(x, y, validation=(x, y), profile=measured, **options)
+        weights.append(model.state_dict()["0.weight"].numpy().copy())
+        assert (history.profile is not None) == measured
+    np.testing.assert_array_equal(*weights)
+    found = history.profile
+    layers = {c.layer for c in found.calls}
+    assert {"batch", "0 Linear", "loss", "loss backward", "optimizer"} <= layers
+    assert sum(found.parts.values()) == pytest.approx(found.seconds)
+    assert found.steps >= 4 * 3 - 3  # the whole batches, but for what is not recorded
+
+
+def test_calls_that_run_as_one_are_named():
+    x = np.ones((64, 64), np.float32)
+    found = profile(lambda x: fastnn.relu(fastnn.exp(x) * 2 + x) @ x, x, repeats=1)
+    assert found.calls[0].text == "exp+mul+add+relu 4096 1 -> 4096"
+    assert found.calls[-1].text == "matmul 64x64 64x64 -> 64x64"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -48,6 +47,8 @@ def _from_sysconf() -> dict[str, int]:
 
 
 def _from_sysctl() -> dict[str, int]:
+    import subprocess  # slow to load
+
     names = {"L1": "hw.l1dcachesize", "L2": "hw.l2cachesize", "L3": "hw.l3cachesize"}
     found = {}
     for level, name in names.items():

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 from .. import _core
 from ..compiler import Recording
+from ..compiler.chaincode import decode
 from ..compiler.compiled import live, on_record
-from ..compiler.program import Call
+from ..compiler.program import Call, View
 from .machine import Limits, limits
 from .profile import CallTime, Profile
 from .roofline import bounds
@@ -161,12 +162,24 @@ def spelled(call: Call) -> str:
     >>> spelled(double.latest.program.calls[0])
     'mul 5x3 1 -> 5x3'
     """
-    inputs, outputs = call.split()
-    sides = [["x".join(map(str, v.shape)) or "1" for v in views] for views in (inputs, outputs)]
-    return f"{_title(call)} {' '.join(sides[0])} -> {' '.join(sides[1])}"
+    code = _code(call)
+    sides = [
+        " ".join("x".join(map(str, v.shape)) or "1" for v in views if v is not code)
+        for views in call.split()
+    ]
+    ops = [] if code is None or code.array is None else [step.op for step in decode(code.array)]
+    if call.op == _core.ops.matmul and call.scalars[1]:
+        ops.append(int(call.scalars[1]))
+    names = [_core.op_info(op)[0] for op in ops]
+    if call.op != _core.ops.chain:
+        names.insert(0, call.name)
+    return f"{'+'.join(names)} {sides[0]} -> {sides[1]}"
 
 
-def _title(call: Call) -> str:
-    """The op, and what is done to its result on the way."""
-    ending = int(call.scalars[1]) if call.op == _core.ops.matmul else 0
-    return f"{call.name}+{_core.op_info(ending)[0]}" if ending else call.name
+def _code(call: Call) -> View | None:
+    """The view that says which pointwise ops are done on the way, if the op can do any."""
+    names = _core.op_info(call.op)[2].split("->")[0].split()
+    for name, view in zip(names, call.views, strict=False):
+        if name.partition(":")[0].rstrip("?") == "code":
+            return view
+    return None

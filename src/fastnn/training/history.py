@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..profiler import Profile
 
 __all__ = ["History"]
 
@@ -24,6 +27,8 @@ class History:
         Why a callback ended it early.
     seconds : float
         How long it took.
+    profile : fastnn.profiler.Profile or None
+        Where the time went, after `fit(profile=True)`.
 
     Examples
     --------
@@ -48,6 +53,7 @@ class History:
         self.interrupted = False
         self.stopped: str | None = None
         self.seconds = 0.0
+        self.profile: Profile | None = None
 
     def append(self, epoch: int, logs: dict[str, Any]) -> None:
         """Add an epoch. A name that is missing from some has None there."""

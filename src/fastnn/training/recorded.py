@@ -11,6 +11,7 @@ import numpy as np
 from .._core import launch
 from .._core import ops as op
 from ..compiler import record
+from ..scope import scope
 from ..tensor import Tensor, empty, empty_like, zeros
 from .feed import Batch
 from .rates import Rates
@@ -50,6 +51,7 @@ class _Recorded:
         self.slots = 1
         self._log: Tensor | None = None
 
+    @scope("log")
     def _write(self, loss: Tensor, slot: Tensor) -> None:
         if self._log is None:
             self._log = zeros(self.slots, loss.dtype)
@@ -100,20 +102,22 @@ class RecordedSteps(_Recorded):
     def _step(self) -> None:
         slot, index = self._at[:1], self._at[1:]
         if self._rates is not None:
-            self._rates.read(slot)
-        if self._order is not None:
-            index = self._order.take(index)
-        inputs, y, weight = self._columns
-        output = self.task(
-            tuple([x.take(index) for x in inputs]),
-            None if y is None else y.take(index),
-            None if weight is None else weight.take(index),
-            lambda loss: self._write(loss, slot),
-        )
+            with scope("schedule"):
+                self._rates.read(slot)
+        with scope("batch"):
+            if self._order is not None:
+                index = self._order.take(index)
+            inputs, y, weight = self._columns
+            rows = tuple([x.take(index) for x in inputs])
+            y = None if y is None else y.take(index)
+            weight = None if weight is None else weight.take(index)
+        output = self.task(rows, y, weight, lambda loss: self._write(loss, slot))
         if self._keeps:
             self._keep(metrics_output(output).detach(), slot)
-        launch(op.add, (self._at, self._advance, self._at))
+        with scope("batch"):
+            launch(op.add, (self._at, self._advance, self._at))
 
+    @scope("log")
     def _keep(self, output: Tensor, slot: Tensor) -> None:
         """Write the output to its slot: there are as many as may wait for the metrics."""
         waiting = min(WAIT_BATCHES, -(-WAIT_ELEMENTS // max(output.size, 1)))

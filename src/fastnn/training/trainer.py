@@ -14,6 +14,7 @@ from .. import regularizers as penalties
 from .._core import RecordingError
 from ..autograd import no_grad
 from ..data.preparation import whole
+from ..profiler import watch
 from ..tensor import Tensor, as_tensor
 from .arguments import list_of, metrics_of, optimizer_of
 from .callbacks import Callback
@@ -113,6 +114,7 @@ class Trainer:
         seed: int = 0,
         resume: str | os.PathLike[str] | None = None,
         verbose: int | str = "auto",
+        profile: bool = False,
     ) -> History:
         """Train for some epochs.
 
@@ -148,6 +150,8 @@ class Trainer:
         verbose : {"auto", 0, 1, 2}
             "auto" and 1: a progress bar if tqdm is installed and stderr is a terminal, else a
             line an epoch; 0: nothing; 2: lines.
+        profile : bool
+            Measure where the time goes, call by call: `History.profile`.
 
         Returns
         -------
@@ -179,7 +183,12 @@ class Trainer:
             "epochs": epochs, "batch_size": batch_size, "batches": feed.batches,
         }  # fmt: skip
         try:
-            return self._run.go(progress(verbose), resume)
+            if not profile:
+                return self._run.go(progress(verbose), resume)
+            with watch() as watched:
+                history = self._run.go(progress(verbose), resume)
+            history.profile = watched.profile
+            return history
         finally:
             self._run = None
             self.model.train()
