@@ -1,5 +1,5 @@
-/* move.h: the move family's arithmetic. Copies are memory only and live in ops/move.c, for every
- * dtype. */
+/* move.h: the move family's arithmetic, and matrices turned. Other copies are memory only and live in
+ * ops/move.c and ops/copy_block.c, for every dtype. */
 #ifndef FNN_KERNELS_MOVE_H
 #define FNN_KERNELS_MOVE_H
 
@@ -8,8 +8,11 @@
 typedef struct {
   /* y[i] += x[i] for n elements that lie one after another; x and y do not overlap. */
   void (*add_row)(int64_t n, const void *x, void *y);
+  /* to[j * to_step + i] = from[i * from_step + j] for i < rows, j < cols; they do not overlap. */
+  void (*transpose)(int64_t rows, int64_t cols, const void *from, int64_t from_step, void *to,
+                    int64_t to_step);
 } fnn_move_kernels;
 
-#define FNN_MOVE_KERNELS(real) {.add_row = move_add_row_##real}
+#define FNN_MOVE_KERNELS(real) {.add_row = move_add_row_##real, .transpose = transpose_##real}
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "../fastnn.h"
 #include "gemm.h"
+#include "integer.h"
 #include "loss.h"
 #include "map.h"
 #include "move.h"
@@ -17,6 +18,7 @@
 typedef struct {
   int lanes;                 /* of a vector register */
   const fnn_map_kernel *map; /* FNN_OPS entries, by op number; NULL for an op of another family */
+  const fnn_integer_kernels *integer; /* of every ISA one, for both real types */
   fnn_gemm_kernels gemm;
   fnn_reduce_kernels reduce;
   fnn_softmax_kernels softmax;
@@ -31,6 +33,7 @@ typedef struct {
 #define FNN_TABLE(real, lanes_)              \
   {.lanes = lanes_,                          \
    .map = map_kernels_##real,                \
+   .integer = &integer_kernels,              \
    .gemm = FNN_GEMM_KERNELS(real),           \
    .reduce = FNN_REDUCE_KERNELS(real),       \
    .softmax = FNN_SOFTMAX_KERNELS(real),     \

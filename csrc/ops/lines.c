@@ -143,3 +143,15 @@ const int64_t *fnn_read_int(const fnn_array *a, int64_t begin, int64_t n, int tr
   }
   return buffer;
 }
+
+int64_t fnn_find_zero(const fnn_array *a, int64_t begin, int64_t end) {
+  enum { STRETCH = 256 };
+  int64_t buffer[STRETCH];
+  for (; begin < end; begin += STRETCH) {
+    int64_t n = end - begin < STRETCH ? end - begin : STRETCH;
+    const int64_t *x = fnn_read_int(a, begin, n, 0, buffer);
+    for (int64_t i = 0; i < n; i++)
+      if (x[i] == 0) return begin + i;
+  }
+  return -1;
+}

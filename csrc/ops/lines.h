@@ -21,6 +21,9 @@ const void *fnn_read(const fnn_array *a, int64_t begin, int64_t n, void *buffer)
 const int64_t *fnn_read_int(const fnn_array *a, int64_t begin, int64_t n, int truth,
                             int64_t *buffer);
 
+/* The first of elements [begin, end) of an integer array that is 0, or -1. */
+int64_t fnn_find_zero(const fnn_array *a, int64_t begin, int64_t end);
+
 /* Elements [begin, begin + n) of a become those of buffer. */
 void fnn_write(const fnn_array *a, int64_t begin, int64_t n, const void *buffer);
 

@@ -7,6 +7,7 @@
  * not show in the result. */
 #include <stdatomic.h>
 
+#include "lines.h"
 #include "map.h"
 
 #define BUFFERED 1024 /* elements of a tile that goes through a buffer: all of them stay in L1 */

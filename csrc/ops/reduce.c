@@ -16,61 +16,48 @@
 #define STRIP_GATHER FNN_REDUCTION_STRIP_GATHER
 #define NARROW 32 /* of so few columns that touch, 16 rows are reduced as one */
 
-/* --- integers: the same kinds in plain C --- */
-static void int_row(int kind, int64_t n, const int64_t *x, fnn_scalar *s) {
-  uint64_t sum = 0, product = 1;
-  int64_t best = x[0], at = 0;
-  switch (kind) {
-    case FNN_REDUCE_SUM:
-      for (int64_t i = 0; i < n; i++) sum += (uint64_t)x[i];
-      s->i = (int64_t)sum;
-      return;
-    case FNN_REDUCE_SUMSQ:
-      for (int64_t i = 0; i < n; i++) sum += (uint64_t)x[i] * (uint64_t)x[i];
-      s->i = (int64_t)sum;
-      return;
-    case FNN_REDUCE_PROD:
-      for (int64_t i = 0; i < n; i++) product *= (uint64_t)x[i];
-      s->i = (int64_t)product;
-      return;
-    case FNN_REDUCE_MAX:
-    case FNN_REDUCE_ARGMAX:
-      for (int64_t i = 1; i < n; i++)
-        if (x[i] > best) best = x[i], at = i;
-      break;
-    default:
-      for (int64_t i = 1; i < n; i++)
-        if (x[i] < best) best = x[i], at = i;
-  }
-  s[0].i = best;
-  if (fnn_reduction_is_arg(kind)) s[1].i = at;
+/* --- rows --- */
+static const fnn_integer_kernels *integers(void) { return fnn_kernels_of(FNN_F32)->integer; }
+
+/* n contiguous elements of x as r->read, in place where they are that. */
+static const void *as_read(const fnn_reduction *r, int64_t n, const void *x, void *buffer) {
+  const int64_t step = 1;
+  if (r->read == r->reduced.dtype) return x;
+  integers()->convert[r->reduced.dtype][r->read](n, &x, &step, buffer, NULL);
+  return buffer;
 }
 
-static void reduce_row(const fnn_reduction *r, int64_t n, const void *x, fnn_scalar *s) {
-  double real[2] = {0, 0};
+static void reduce_row(const fnn_reduction *r, int kind, int64_t n, const void *x, fnn_scalar *s) {
   if (r->work == FNN_I64) {
-    int_row(r->kind, n, x, s);
+    int64_t whole[2] = {0, 0};
+    integers()->row[r->read - FNN_I64][kind](n, x, whole);
+    s[0].i = whole[0], s[1].i = whole[1];
     return;
   }
-  fnn_kernels_of(r->work)->reduce.row[r->kind](n, x, real);
+  double real[2] = {0, 0};
+  fnn_kernels_of(r->work)->reduce.row[kind](n, x, real);
   s[0].f = real[0];
-  if (fnn_reduction_is_arg(r->kind))
+  if (fnn_reduction_is_arg(kind))
     s[1].i = (int64_t)real[1];
   else
     s[1].f = real[1];
 }
 
-/* --- rows --- */
-static void row_block(const fnn_reduction *r, int64_t output, int64_t block, fnn_scalar *s) {
-  int64_t buffer[BLOCK], begin = block * BLOCK;
-  int64_t n = r->count - begin < BLOCK ? r->count - begin : BLOCK;
-  fnn_array x = r->reduced;
-  x.data = (char *)x.data + fnn_offset(&r->kept, output) * fnn_itemsize(x.dtype);
-  reduce_row(r, n,
-             r->work == FNN_I64 ? fnn_read_int(&x, begin, n, r->truth, buffer)
-                                : fnn_read(&x, begin, n, buffer),
-             s);
-  if (fnn_reduction_is_arg(r->kind)) s[1].i += begin;
+/* The state of one block of a row; of ARGMAX and ARGMIN the place is that in the whole row. */
+static void row_block(const fnn_reduction *r, int kind, int64_t output, int64_t block,
+                      fnn_scalar *s) {
+  const int64_t begin = block * BLOCK, n = r->count - begin < BLOCK ? r->count - begin : BLOCK;
+  const int64_t size = fnn_itemsize(r->reduced.dtype);
+  char *first = (char *)r->reduced.data + fnn_offset(&r->kept, output) * size;
+  if (r->reduced.ndim == 1 && r->reduced.stride[0] == 1 && r->read == r->reduced.dtype) {
+    reduce_row(r, kind, n, first + begin * size, s);
+  } else {
+    int64_t buffer[BLOCK], bytes[BLOCK / 8];
+    fnn_array x = r->reduced;
+    x.data = first;
+    reduce_row(r, kind, n, as_read(r, n, fnn_read(&x, begin, n, buffer), bytes), s);
+  }
+  if (fnn_reduction_is_arg(kind)) s[1].i += begin;
 }
 
 static void run_rows(const fnn_reduction *r, fnn_team *team) {
@@ -80,19 +67,24 @@ static void run_rows(const fnn_reduction *r, fnn_team *team) {
   fnn_state s;
   if (r->blocks == 1) {
     for (int64_t k = mine.begin; k < mine.end; k++) {
-      row_block(r, k, 0, s);
+      row_block(r, r->kind, k, 0, s);
       fnn_reduction_finish(r, s, fnn_offset(&r->out, k));
     }
     return;
   }
+  /* Which block has the greatest number is known before where in the block it is. */
+  const int arg = fnn_reduction_is_arg(r->kind);
+  const int kind = arg ? r->kind - FNN_REDUCE_ARGMAX + FNN_REDUCE_MAX : r->kind;
   for (int64_t t = mine.begin; t < mine.end; t++) {
-    row_block(r, t / r->blocks, t % r->blocks, s);
+    row_block(r, kind, t / r->blocks, t % r->blocks, s);
+    if (arg) s[1].i = t % r->blocks;
     for (int i = 0; i < numbers; i++) states[t * numbers + i] = s[i];
   }
   fnn_team_barrier(team);
   mine = fnn_share(r->outputs, team);
   for (int64_t k = mine.begin; k < mine.end; k++) {
     fnn_reduction_fold(r, states + k * r->blocks * numbers, numbers, 0, r->blocks, s);
+    if (arg) row_block(r, r->kind, k, s[1].i, s);
     fnn_reduction_finish(r, s, fnn_offset(&r->out, k));
   }
 }
@@ -121,10 +113,25 @@ static tile tile_of(const fnn_reduction *r, int64_t t) {
     for (int64_t i = 0; i < b->m; i++) to[i * STRIP_GATHER] = from[i * step]; \
   }
 
-/* Where each row of the tile begins; rows that are not contiguous reals are copied to the buffer first. */
+/* The tile's columns, each contiguous or not, copied side by side to the buffer; so the rows. */
+static void gather(const fnn_reduction *r, const tile *b, const void **rows, void *buffer) {
+  int64_t step = r->reduced.stride[0], columns = r->inner_x, size = fnn_itemsize(r->read);
+  if (size > 1 && step == 1)
+    fnn_kernels_of(size == 4 ? FNN_F32 : FNN_F64)
+        ->move.transpose(b->width, b->m, rows[0], columns, buffer, STRIP_GATHER);
+  else if (size == 1)
+    GATHER(uint8_t)
+  else if (size == 4)
+    GATHER(uint32_t)
+  else
+    GATHER(uint64_t)
+  for (int64_t i = 0; i < b->m; i++) rows[i] = (char *)buffer + i * STRIP_GATHER * size;
+}
+
+/* Where each row of the tile begins; rows that are not contiguous, or not of the type that is read, are copied
+ * to the buffer first. */
 static void tile_rows(const fnn_reduction *r, const tile *b, const void **rows, int64_t *buffer) {
-  int64_t size = fnn_itemsize(r->reduced.dtype), wide = r->work == FNN_F32 ? 4 : 8;
-  int64_t first = b->block * FNN_REDUCE_ROWS;
+  int64_t size = fnn_itemsize(r->reduced.dtype), first = b->block * FNN_REDUCE_ROWS;
   const char *x = (const char *)r->reduced.data +
                   (fnn_offset(&r->kept, b->output) + b->begin * r->inner_x) * size;
   if (r->reduced.ndim <= 1) {
@@ -134,31 +141,17 @@ static void tile_rows(const fnn_reduction *r, const tile *b, const void **rows, 
     for (int64_t i = 0; i < b->m; i++) rows[i] = x + fnn_offset(&r->reduced, first + i) * size;
   }
   if (r->strip == STRIP) return;
-  if (r->work == r->reduced.dtype && !r->truth && r->reduced.ndim == 1 && wide == size) {
-    int64_t step = r->reduced.stride[0], columns = r->inner_x;
-    if (size == 4)
-      GATHER(uint32_t)
-    else
-      GATHER(uint64_t)
-    for (int64_t i = 0; i < b->m; i++) rows[i] = (char *)buffer + i * STRIP_GATHER * size;
+  if (r->read == r->reduced.dtype && r->reduced.ndim == 1) {
+    gather(r, b, rows, buffer);
     return;
   }
   fnn_array line = {
       .ndim = 1, .dtype = r->reduced.dtype, .shape = {b->width}, .stride = {r->inner_x}};
+  const int same = r->read == r->reduced.dtype;
   for (int64_t i = 0; i < b->m; i++) {
-    char *to = (char *)buffer + i * STRIP_GATHER * wide;
+    int64_t copy[STRIP_GATHER], *to = buffer + i * STRIP_GATHER;
     line.data = (void *)rows[i];
-    rows[i] = r->work == FNN_I64 ? fnn_read_int(&line, 0, b->width, r->truth, (int64_t *)to)
-                                 : fnn_read(&line, 0, b->width, to);
-  }
-}
-
-static void int_cols(int kind, const tile *b, const void *const *rows, fnn_scalar *states,
-                     int64_t step) {
-  int64_t column[FNN_REDUCE_ROWS];
-  for (int64_t j = 0; j < b->width; j++) {
-    for (int64_t i = 0; i < b->m; i++) column[i] = ((const int64_t *)rows[i])[j];
-    int_row(kind, b->m, column, states + j * step);
+    rows[i] = as_read(r, b->width, fnn_read(&line, 0, b->width, same ? to : copy), to);
   }
 }
 
@@ -167,9 +160,11 @@ static void tile_states(const fnn_reduction *r, const tile *b, const void *const
                         fnn_scalar *states, int64_t step) {
   int64_t s0[STRIP], s1[STRIP], first = b->block * FNN_REDUCE_ROWS;
   if (r->work == FNN_I64) {
-    int_cols(r->kind, b, rows, states, step);
-    if (fnn_reduction_is_arg(r->kind))
-      for (int64_t j = 0; j < b->width; j++) states[j * step + 1].i += first;
+    integers()->cols[r->read - FNN_I64][r->kind](b->m, b->width, rows, s0, s1);
+    for (int64_t j = 0; j < b->width; j++) {
+      states[j * step].i = s0[j];
+      if (fnn_reduction_is_arg(r->kind)) states[j * step + 1].i = s1[j] + first;
+    }
     return;
   }
   int single = r->work == FNN_F32, single0 = single && r->kind != FNN_REDUCE_MOMENTS;

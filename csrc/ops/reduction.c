@@ -109,6 +109,7 @@ int fnn_reduction_of(const fnn_call *call, fnn_reduction *r) {
   r->ddof = call->op == FNN_OP_var ? call->scalars[0].f : 0;
   r->truth = call->op == FNN_OP_any || call->op == FNN_OP_all;
   r->work = fnn_is_real(x->dtype) && !r->truth ? x->dtype : FNN_I64;
+  r->read = r->truth ? FNN_BOOL : x->dtype;
   if (!split_axes(x, y, r)) return 0;
   r->columns = 0, r->blocks = r->strips = 0;
   if (r->outputs == 0 || r->count == 0) return 1;
@@ -136,7 +137,7 @@ int fnn_reduction_of(const fnn_call *call, fnn_reduction *r) {
   if (r->columns) {
     r->inner = kept->shape[k], r->inner_x = kept->stride[k], r->inner_y = r->out.stride[k];
     kept->ndim = r->out.ndim = k;
-    int direct = r->inner_x == 1 && r->work == x->dtype && !r->truth;
+    int direct = r->inner_x == 1 && r->read == x->dtype;
     r->strip = direct ? FNN_REDUCTION_STRIP : FNN_REDUCTION_STRIP_GATHER;
   }
   r->strips = (r->inner + r->strip - 1) / r->strip;

@@ -14,6 +14,7 @@ typedef fnn_scalar fnn_state[2];
 typedef struct {
   int op, kind, work; /* work: FNN_F32 or FNN_F64, or FNN_I64 for every integer type */
   int truth;          /* any, all: elements count as 0 or 1 */
+  int read;           /* the dtype that kernels are given: x's, or bool for any and all */
   int columns;
   fnn_array reduced, kept, out; /* the reduced axes of x; the kept ones as x and as y have them */
   int64_t inner, inner_x, inner_y; /* columns: the kept axis taken out of kept and out */

@@ -59,6 +59,13 @@
 #define FNN_UNROLL _Pragma("GCC unroll 32")
 #endif
 
+/* Before a loop over elements that are written where they are read, or not at all. */
+#if defined(__clang__)
+#define FNN_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define FNN_INDEPENDENT _Pragma("GCC ivdep")
+#endif
+
 #define FNN_INLINE static inline __attribute__((always_inline, unused))
 #define FNN_PASTE_(a, b) a##_##b
 #define FNN_PASTE(a, b) FNN_PASTE_(a, b)
