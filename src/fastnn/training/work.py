@@ -185,6 +185,7 @@ class Stretches:
         self._order = empty(source.rows, "int64") if source.shuffle else None
         self._steps: dict[int, RecordedSteps] = {}
         self._built: Settings | None = None
+        self._unsure = True
 
     def run(self, first: int, number: int) -> Iterator[Piece]:
         """The batches of an epoch from number `first` on."""
@@ -192,9 +193,12 @@ class Stretches:
         order = source.order(number)
         if self._order is not None:
             self._order.copy_(order)
-        done = first
+        done, free = first, sys.maxsize
+        self._unsure = True  # whether what is built in has been left alone since it was compared
         while done < self.batches and not self.job.plain:
-            count = max(1, min(way.limit(), self.whole - done))
+            self._unsure |= free < sys.maxsize
+            free = way.limit()
+            count = max(1, min(free, self.whole - done))
             steps = self._recorded(done)
             if steps is None:
                 break
@@ -223,10 +227,12 @@ class Stretches:
         if most * self.epochs == 1:
             return None
         try:
-            settings = self.job.settings()
-            if settings != self._built:
-                self._steps.clear()
-                self._built = settings
+            if self._unsure:
+                settings = self.job.settings()
+                if settings != self._built:
+                    self._steps.clear()
+                    self._built = settings
+                self._unsure = False
             if rows not in self._steps:
                 way = self.way
                 self._steps[rows] = RecordedSteps(
