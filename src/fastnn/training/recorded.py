@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .._core import launch
+from .._core import RecordingError, launch
 from .._core import ops as op
-from ..compiler import record
+from ..compiler import Recording, record
 from ..scope import scope
 from ..tensor import Tensor, empty, empty_like, zeros
 from .feed import Batch
@@ -46,10 +46,19 @@ class Failed(Exception):
 class _Recorded:
     """A task and a log of the losses, which a recorded call writes."""
 
+    _recording: Recording
+
     def __init__(self, task: Task, guarded: bool) -> None:
         self.task, self.guarded = task, guarded
         self.slots = 1
         self._log: Tensor | None = None
+
+    def fits(self) -> bool:
+        """Whether all that the step has built in is as it was when it was recorded."""
+        try:
+            return self._recording.fits()
+        except RecordingError:  # other layers, which is no error here
+            return False
 
     @scope("log")
     def _write(self, loss: Tensor, slot: Tensor) -> None:

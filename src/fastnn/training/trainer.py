@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import losses, optimizers, random
 from .. import regularizers as penalties
-from .._core import RecordingError
+from .._core import note_use
 from ..autograd import no_grad
 from ..data.preparation import whole
 from ..profiler import watch
@@ -24,7 +24,6 @@ from .history import History
 from .nonfinite import NonFiniteError, explain
 from .progress import Interrupt, progress
 from .run import Run, check_callbacks
-from .settings import Settings, foreign_hook, model_settings, training_settings
 from .tracker import Piece, Tracker
 from .work import Job, Stretches, Way, work
 
@@ -93,9 +92,9 @@ class Trainer:
         self.epochs_done = 0  # over all calls of fit; decides the shuffling
         self.compile = compile
         self._run: Run | None = None
-        self._learning = Job(self._learn, self._recordable(self._learning_settings))
-        self._assessing = Job(self._assess, self._recordable(self._model_settings))
-        self._predicting = Job(self._predict, self._recordable(self._model_settings))
+        self._learning = Job(self._learn, self._parts)
+        self._assessing = Job(self._assess, self._parts)
+        self._predicting = Job(self._predict, self._parts)
 
     # --- training ---
 
@@ -249,26 +248,12 @@ class Trainer:
         run = self._run
         return explain(self.model, inputs, loss, *((run.epoch, run.step) if run else (0, 0)))
 
-    def _recordable(self, settings: Callable[[], Settings]) -> Callable[[], Settings]:
-        """Settings of a model that has no hooks of the user's, which want to run at every step."""
-
-        def checked() -> Settings:
-            layer = foreign_hook(self.model)
-            if layer is not None:
-                raise RecordingError(
-                    f"layer {layer!r} has a hook, which wants to run at every step"
-                )
-            return settings()
-
-        return checked
-
-    def _learning_settings(self) -> Settings:
-        return training_settings(self.model, self.loss, self.regularizers, self.optimizer)
-
-    def _model_settings(self) -> Settings:
-        return model_settings(self.model, self.loss)
+    def _parts(self) -> tuple[Any, ...]:
+        return (self.model, self.loss, self.optimizer, *self.regularizers)
 
     def _loss(self, output: Any, y: Any, weight: Any) -> Tensor:
+        if hasattr(self.loss, "__dict__"):
+            note_use(self.loss)
         loss = (
             self.loss(output, y) if weight is None else self.loss(output, y, sample_weight=weight)
         )

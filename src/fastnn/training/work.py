@@ -20,7 +20,6 @@ from .feed import Batch, Feed
 from .nonfinite import NonFiniteError
 from .rates import Rates
 from .recorded import Failed, RecordedBatch, RecordedSteps, Task
-from .settings import Settings
 from .tracker import Piece
 
 __all__ = ["Job", "Stretches", "Way", "work"]
@@ -30,14 +29,15 @@ _KINDS = 16
 
 
 class Job:
-    """A task, what its recordings depend on, and those that go from one feed to the next.
+    """A task, what it is done with, and its recordings for batches that come one by one.
 
     Parameters
     ----------
     task : Task
         What is done with a batch.
-    settings : callable
-        Gives what a recording of it has built in, or raises RecordingError where there can be none.
+    parts : callable
+        Gives the model and all else that the task uses; a recording is for the very same objects. What
+        they are set to is the recording's to look after.
 
     Attributes
     ----------
@@ -45,11 +45,10 @@ class Job:
         Whether it is to run as it is.
     """
 
-    def __init__(self, task: Task, settings: Callable[[], Settings]) -> None:
-        self.task, self.settings = task, settings
+    def __init__(self, task: Task, parts: Callable[[], tuple[Any, ...]]) -> None:
+        self.task, self.parts = task, parts
         self.plain = self._given_up = False
-        self._kinds: dict[Any, RecordedBatch | None] = {}
-        self._built: Settings | None = None
+        self._kinds: dict[Any, tuple[RecordedBatch | None, tuple[Any, ...]]] = {}
 
     def give_up(self, error: RecordingError) -> None:
         """Run the task as it is until further notice, and say so once."""
@@ -64,23 +63,42 @@ class Job:
             stacklevel=_outside(),
         )
 
+    def check(self) -> None:
+        """Hooks of the user want to run at every step, not only when it is recorded."""
+        layer = foreign_hook(self.parts()[0])
+        if layer is not None:
+            raise RecordingError(f"layer {layer!r} has a hook, which wants to run at every step")
+
     def recorded(self, batch: Batch, guarded: bool) -> RecordedBatch | None:
         """The recording for batches like this one; None for the first of its kind."""
-        settings = self.settings()
-        if settings != self._built:
-            self._kinds.clear()
-            self._built = settings
         inputs, y, weight = batch
         key = (guarded, *[None if x is None else (x.shape, x.code) for x in (*inputs, y, weight)])
-        seen = key in self._kinds
-        found = self._kinds.pop(key, None)
-        if seen and found is None:
+        parts = self.parts()
+        again = key in self._kinds
+        found, of = self._kinds.pop(key, (None, parts))
+        if again and (found is None or not same(of, parts) or not found.fits()):
+            self.check()
             found = RecordedBatch(self.task, batch, guarded)
-            self._built = self.settings()  # with what a first run adds, such as momentum
-        self._kinds[key] = found
+        self._kinds[key] = found, parts
         if len(self._kinds) > _KINDS:
             del self._kinds[next(iter(self._kinds))]
         return found
+
+
+def same(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
+    """Whether they are the same objects."""
+    return len(a) == len(b) and all(x is y for x, y in zip(a, b, strict=True))
+
+
+def foreign_hook(model: Any) -> str | None:
+    """The name of a layer with a hook that is not this package's."""
+    package = __name__.partition(".")[0] + "."
+    for name, module in model.named_modules() if hasattr(model, "named_modules") else ():
+        for hooks in ("_forward_hooks", "_forward_pre_hooks"):
+            for hook in getattr(module, hooks, {}).values():
+                if not str(getattr(hook, "__module__", "")).startswith(package):
+                    return name or type(module).__name__
+    return None
 
 
 class Way:
@@ -184,7 +202,7 @@ class Stretches:
         self.whole = min(self.batches, source.rows // self.batch)  # batches with all their rows
         self._order = empty(source.rows, "int64") if source.shuffle else None
         self._steps: dict[int, RecordedSteps] = {}
-        self._built: Settings | None = None
+        self._parts: tuple[Any, ...] = ()
         self._unsure = True
 
     def run(self, first: int, number: int) -> Iterator[Piece]:
@@ -228,18 +246,17 @@ class Stretches:
             return None
         try:
             if self._unsure:
-                settings = self.job.settings()
-                if settings != self._built:
+                parts = self.job.parts()
+                if not same(parts, self._parts) or not all(s.fits() for s in self._steps.values()):
                     self._steps.clear()
-                    self._built = settings
-                self._unsure = False
+                self._parts, self._unsure = parts, False
             if rows not in self._steps:
                 way = self.way
+                self.job.check()
                 self._steps[rows] = RecordedSteps(
                     self.job.task, self.columns, self._order, rows, most, way.keeps,
                     way.explain is not None, way.rates,
                 )  # fmt: skip
-                self._built = self.job.settings()  # with what a first run adds, such as momentum
         except RecordingError as error:
             self.job.give_up(error)
             return None
