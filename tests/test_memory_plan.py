@@ -18,6 +18,7 @@ from fastnn import Tensor, _core, nn, optimizers
 from fastnn.compiler.passes import run_passes
 from fastnn.compiler.passes.alias import _PAIRS, onto
 from fastnn.compiler.passes.chain import fuse_chains
+from fastnn.compiler.passes.chain import fuse_chains
 from fastnn.compiler.passes.dead import drop_dead_calls
 from fastnn.compiler.passes.memory import _joined, _lives, _needed_at_once, plan_memory
 from fastnn.compiler.program import Program, span
@@ -202,11 +203,12 @@ def test_every_op_that_may_write_onto_an_input_gives_the_same_bits():
     for name in STEPS:
         step, x, y = block_step(**STEPS[name])
         seen += run_both_ways(trace(lambda step=step, x=x, y=y: step(x, y), [x, y])[0])
+        seen += run_both_ways(fuse_chains(trace(lambda step=step, x=x, y=y: step(x, y), [x, y])[0]))
     seen += run_both_ways(trace(more_steps, [])[0])
     chained = fuse_chains(trace(pointwise, [])[0])
     seen += run_both_ways(chained)
     assert not sorted(set(_PAIRS) - set(seen)), "not tried"
-    assert {"add", "relu_grad", "gelu_grad", "where", "clip_grad", "exp"} <= set(seen)
+    assert {"add", "relu_grad", "gelu_grad", "where", "clip_grad", "exp", "chain"} <= set(seen)
 
 
 @st.composite

@@ -11,7 +11,7 @@ from ..program import Call, View
 
 __all__ = ["onto"]
 
-# By op: (input, output) by their places in the row of ops.def. Pointwise ops take any input.
+# By op: (input, output) by their places in the row of ops.def. Pointwise ops and chains take any input.
 _PAIRS: dict[str, tuple[tuple[int, int], ...]] = {
     "dropout": ((0, 2),),
     "chain": tuple((i, j) for i in range(1, 8) for j in range(8, 11)),
@@ -42,8 +42,11 @@ def onto(call: Call) -> list[tuple[View, View]]:
     """
     name, family, arrays, _ = _core.op_info(call.op)
     n_inputs = len(arrays.split("->")[0].split())
-    pointwise = family == "map"
-    pairs = tuple((i, n_inputs) for i in range(n_inputs)) if pointwise else _PAIRS.get(name, ())
+    pointwise = family in ("map", "chain")
+    pairs = _PAIRS.get(name, ())
+    if pointwise:
+        outputs = range(n_inputs, len(call.views))
+        pairs = tuple((i, j) for j in outputs for i in range(n_inputs))
     found = []
     for i, j in pairs:
         x, y = call.views[i], call.views[j]
