@@ -3,6 +3,7 @@ not follow."""
 
 import collections
 import itertools
+import re
 import threading
 
 import numpy as np
@@ -214,10 +215,34 @@ def test_state_made_by_the_function_goes_on():
 
 
 def test_show_reads_like_a_listing():
-    compiled = fastnn.compile(lambda x: fastnn.relu(x @ x.T))
-    compiled(data(4, 3))
-    text = compiled.show()
-    assert "matmul(" in text and "relu(" in text and "thread" in text and "arena" in text
+    model = mlp(6, 5, 3, dropout=0.5)
+    optimizer = optimizers.Adam(model.parameters(), clip_norm=1.0)
+    ema = optimizers.EMA(model.parameters())
+
+    def step(x, y):
+        loss = train_step(model, optimizer)(x, y)
+        ema.update()
+        return loss * 0.5
+
+    compiled = fastnn.compile(step)
+    assert compiled.show() == "not recorded yet"
+    compiled(data(4, 6), np.arange(4) % 3)
+    lines = compiled.show().splitlines()
+    assert lines[0].startswith("peak memory ") and "arena" in lines[0]
+    assert re.match(
+        r"\d+ calls, \d+ before fusion, on 1 thread; .*flop, .* read and written", lines[1]
+    )
+    assert lines[2].split() == ["threads", "flop", "bytes", "arena", "layer", "call"]
+    text = "\n".join(lines)
+    for part in (
+        "0 Linear  ", "0 Linear backward  ", "loss  ", "optimizer  ", "clip  ", "average  ",
+        "input0[4x6] @ 0.weight.T[6x5] + 0.bias[5]", "input1[4 int64]", "0.weight.grad[5x6] = ",
+        "Adam.exp_avg[", "Adam.options[16 float64]", "Adam.scale[1 float64]", "EMA.average[",
+        "0.weight..3.bias[", "0.weight.grad..3.bias.grad[", "random_state[2 int64]", "p=0.5",
+        "0.bias.grad[1x5] = 1 repeated[1x4] @ ", "result[1] = mul(", ", 0.5)",
+    ):  # fmt: skip
+        assert part in text, part
+    assert len(lines) == 3 + len(compiled.latest.program.calls)
 
 
 def test_modes_of_modules_have_recordings_of_their_own():

@@ -18,7 +18,6 @@ from fastnn import Tensor, _core, nn, optimizers
 from fastnn.compiler.passes import run_passes
 from fastnn.compiler.passes.alias import _PAIRS, onto
 from fastnn.compiler.passes.chain import fuse_chains
-from fastnn.compiler.passes.chain import fuse_chains
 from fastnn.compiler.passes.dead import drop_dead_calls
 from fastnn.compiler.passes.memory import _joined, _lives, _needed_at_once, plan_memory
 from fastnn.compiler.program import Program, span

@@ -17,9 +17,11 @@ from ..tensor import Tensor, as_tensor, empty
 from ..units import parse_size
 from .footprint import Footprint
 from .guard import Guard
+from .listing import listing
+from .names import Names
 from .passes import run_passes
 from .program import Program
-from .trace import trace
+from .trace import arrays_in, trace
 
 __all__ = ["Compiled", "Recording", "compile", "record"]
 
@@ -81,8 +83,9 @@ class Recording(_core.Replay):
         return done
 
     def show(self) -> str:
-        """The calls as text, with threads, cost and places in the arena."""
-        return f"{self.footprint}\n{self.program.show(self.ready.steps())}"
+        """What it takes, and the calls as text: threads, cost, places in the arena, layers, memory by name."""
+        names = Names(self.program, list(arrays_in(self.result)), self.guard.things())
+        return f"{self.footprint}\n{listing(self.program, self.ready.steps(), names)}"
 
     def fits(self) -> bool:
         """Whether all memory is where it was, and modules and optimizers are set as they were then.

@@ -85,6 +85,10 @@ class Guard:
                 _Met(thing, changed, _structure(thing, changed), _options(thing, changed), kept)
             )
 
+    def things(self) -> list[Any]:
+        """The modules, optimizers and others that the function used."""
+        return [met.thing for met in self._met]
+
     def difference(self) -> str:
         """What is other than when it was recorded, "" for nothing.
 

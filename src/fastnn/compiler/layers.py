@@ -7,7 +7,7 @@ from typing import Any
 
 from ..scope import BACKWARD
 
-__all__ = ["layer_names"]
+__all__ = ["layer_names", "prefixes_of"]
 
 Scope = tuple[Any, ...]  # from the outermost inwards: modules and names
 
@@ -21,7 +21,7 @@ def layer_names(scopes: Sequence[Scope]) -> list[str]:
     """
     models = _models(scopes)
     paths = {key: {id(m): path for path, m in _modules(model)} for key, model in models.items()}
-    prefixes = _prefixes(models)
+    prefixes = prefixes_of(models)
     known: dict[tuple[Any, ...], str] = {}
     names = []
     for scope in scopes:
@@ -47,7 +47,7 @@ def _modules(model: Any) -> list[tuple[str, Any]]:
     return list(model.named_modules()) if hasattr(model, "named_modules") else [("", model)]
 
 
-def _prefixes(models: dict[int, Any]) -> dict[int, str]:
+def prefixes_of(models: dict[int, Any]) -> dict[int, str]:
     """What the names of a model's layers begin with: nothing where it is the only one, else its class, and
     its number where several are of one class.
     """

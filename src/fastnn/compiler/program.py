@@ -7,12 +7,10 @@ executor in C.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .. import _core
 from ..dtypes import BY_CODE
-from .chaincode import INPUTS, spell
 
 __all__ = ["Buffer", "Call", "Program", "View"]
 
@@ -27,7 +25,6 @@ class Buffer:
 
     size: int  # bytes, 0 for memory of another library's
     array: _core.Array | None = None
-    number: int = -1
     kind: str = "temporary"
 
 
@@ -55,12 +52,6 @@ class View:
             expect *= n
         return True
 
-    def __str__(self) -> str:
-        kind = "%" if self.buffer.array is None else "@"
-        shape = "x".join(map(str, self.shape)) or "1"
-        note = "" if self.contiguous else " strided"
-        return f"{kind}{self.buffer.number}[{shape} {BY_CODE[self.code]}{note}]"
-
 
 @dataclass(frozen=True)
 class Call:
@@ -74,20 +65,6 @@ class Call:
     @property
     def name(self) -> str:
         return _core.op_info(self.op)[0]
-
-    def spelled(self, inputs: list[View]) -> str:
-        """The call as an expression."""
-        if self.op == _core.ops.chain:
-            return self._spelled_chain()
-        text = f"{self.name}({', '.join(map(str, inputs))})"
-        ending = int(self.scalars[1]) if self.op == _core.ops.matmul else 0
-        return f"{_core.op_info(ending)[0]}({text})" if ending else text
-
-    def _spelled_chain(self) -> str:
-        code, *arrays = self.views
-        assert code is not None and code.array is not None
-        names = [str(view) for view in arrays]
-        return f"chain: {spell(code.array, names[:INPUTS], names[INPUTS:])}"
 
     def split(self) -> tuple[list[View], list[View]]:
         """(inputs, outputs), without the absent ones."""
@@ -134,29 +111,11 @@ class Program:
         at = self.places[id(view.buffer)] + view.offset
         return _core.place(arena, at, view.shape, view.strides, view.code)
 
-    def show(self, steps: Sequence[tuple[int, bool, float, float, int]] | None = None) -> str:
-        """The calls as text, a line each; with what the executor made of them where that is given."""
-        numbers: dict[int, int] = {}
-        for call in self.calls:
-            for view in call.views:
-                if view is not None:
-                    view.buffer.number = numbers.setdefault(id(view.buffer), len(numbers))
-        lines = [
-            f"{len(self.calls)} calls, arena {self.arena:,} bytes; @ is memory of yours, % is in the arena"
-        ]
-        for i, call in enumerate(self.calls):
-            inputs, outputs = call.split()
-            line = f"{i:4}  {', '.join(map(str, outputs))} = {call.spelled(inputs)}"
-            if steps is not None:
-                threads, meets, flops, size, _ = steps[i]
-                line += f"  {threads} thread{'s' * (threads > 1)}{', after a meeting' * meets}"
-                line += f"  {flops:,.0f} flops {size:,.0f} bytes"
-            for view in outputs:
-                place = self.places.get(id(view.buffer))
-                if place is not None:
-                    line += f"  %{view.buffer.number} at {place:,}"
-            lines.append(line)
-        return "\n".join(lines)
+    def show(self) -> str:
+        """The calls as text, a line each; `Recording.show` tells more."""
+        from .listing import listing
+
+        return listing(self)
 
 
 def span(view: View) -> tuple[int, int]:

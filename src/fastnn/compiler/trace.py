@@ -19,7 +19,7 @@ from .guard import Guard, random_states, warn_of_constants
 from .layers import layer_names
 from .program import Buffer, Call, Program, View
 
-__all__ = ["trace"]
+__all__ = ["arrays_in", "trace"]
 
 _one_at_a_time = threading.RLock()
 
@@ -71,7 +71,7 @@ def trace(
         attributes.undo()
     calls, number = recorder.calls, recorder.number
     del recorder
-    result_owners = Counter(id(_core.memory_of(x)[0]) for x in _arrays(result))
+    result_owners = Counter(id(_core.memory_of(x)[0]) for x in arrays_in(result))
     program = Program(_lift(calls, number, result_owners))
     for buffer in program.buffers():
         if any(_core.memory_of(x)[0] is _owner(buffer) for x in inputs):
@@ -98,15 +98,15 @@ def _inputs_of(op: int) -> int:
     return len(_core.op_info(op)[2].split("->")[0].split())
 
 
-def _arrays(value: Any) -> Iterator[_core.Array]:
+def arrays_in(value: Any) -> Iterator[_core.Array]:
     """The arrays in a nest of tuples, lists and dicts."""
     if isinstance(value, _core.Array):
         yield value
     elif isinstance(value, (tuple, list)):
         for item in value:
-            yield from _arrays(item)
+            yield from arrays_in(item)
     elif isinstance(value, dict):
-        yield from _arrays(list(value.values()))
+        yield from arrays_in(list(value.values()))
 
 
 @dataclass

@@ -9,11 +9,13 @@ import math
 from collections.abc import Hashable
 from typing import Any
 
+import numpy as np
+
 from .._core import launch, product
 from .._core import ops as op
 from ..autograd import Node, record
 from ..dtypes import DType
-from ..tensor import Tensor, as_tensor, empty, ones
+from ..tensor import Tensor, as_tensor, empty
 from .copying import clone
 from .einsum import ADDED, PLAIN, align, contract, float_pair
 
@@ -97,7 +99,9 @@ _ones: dict[int, Tensor] = {}
 
 def _one(dtype: DType) -> Tensor:
     if dtype.code not in _ones:
-        _ones[dtype.code] = ones((1,), dtype)
+        one = np.ones(1, dtype.numpy)
+        one.flags.writeable = False  # which tells the compiler that it stays what it is
+        _ones[dtype.code] = Tensor(one)
     return _ones[dtype.code]
 
 

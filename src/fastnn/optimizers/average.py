@@ -11,6 +11,7 @@ import numpy as np
 from .._core import launch
 from .._core import ops as op
 from ..flat import flatten, runs
+from ..scope import scope
 from ..tensor import Tensor, empty_like, zeros
 from .group import H0, H1, HYPERPARAMETERS, STEP
 
@@ -66,6 +67,7 @@ class EMA:
         """The decay, without the warm-up."""
         return float(self._hyper.numpy()[H0])
 
+    @scope("average")
     def update(self) -> None:
         """Take the present weights into the average; call it after each step of the optimizer."""
         if self._weights is not None:

@@ -65,4 +65,11 @@ def _chain(group: Group, readers: dict[int, set[int]]) -> Call | None:
 
 def constant_view(array: Array) -> View:
     """A view of an array that a pass made."""
-    return View(Buffer(array.nbytes, array, kind="constant"), 0, array.shape, array.strides, array.code, array)
+    return View(
+        Buffer(array.nbytes, array, kind="constant"),
+        0,
+        array.shape,
+        array.strides,
+        array.code,
+        array,
+    )
