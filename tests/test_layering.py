@@ -35,8 +35,9 @@ C_MAY_INCLUDE = {
     "ops": {"kernels", "runtime"},
 }
 
-# Tensor.backward() is where a user finds it; it imports the module that does it when it is called.
-EXCEPTIONS = {("tensor", "autograd")}
+# Tensor.backward() and Module.predict() are where a user finds them; each imports the module that does it
+# when it is called.
+EXCEPTIONS = {("tensor", "autograd"), ("nn", "compiler")}
 
 FLOOR_OF = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 

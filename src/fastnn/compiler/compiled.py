@@ -142,6 +142,7 @@ class Compiled(_core.Caller):
         function: Callable[..., Any],
         without: Collection[str] = (),
         memory_limit: int | str | None = None,
+        mode: Any = mode,
     ) -> None:
         super().__init__(mode)
         self._function = function
@@ -206,6 +207,22 @@ class Compiled(_core.Caller):
             copied=True,
             **self._options,
         )
+
+    def train(self, mode: bool = True) -> Compiled:
+        """Set the mode of a compiled module, as its own `train` does."""
+        module: Any = self._function
+        module.train(mode)
+        return self
+
+    def eval(self) -> Compiled:
+        """Set a compiled module to evaluation mode."""
+        return self.train(False)
+
+    def __getattr__(self, name: str) -> Any:
+        """What else a compiled module has: its parameters, state_dict ..."""
+        if name == "_function":  # not set yet
+            raise AttributeError(name)
+        return getattr(self._function, name)
 
     def reset(self) -> None:
         """Forget all recordings."""

@@ -21,7 +21,9 @@ from .. import _core
 __all__ = ["Guard", "random_states", "warn_of_constants"]
 
 _PLAIN = (int, float, bool, str, bytes, type(None))
-_INTERNAL = {"_buffer_names", "_changed_at", "_flat", "_forward_hooks", "_forward_pre_hooks"}
+_INTERNAL = {
+    "_buffer_names", "_changed_at", "_flat", "_forward_hooks", "_forward_pre_hooks", "_predictor",
+}  # fmt: skip
 
 
 def random_states() -> tuple[Any, ...]:

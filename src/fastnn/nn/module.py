@@ -80,6 +80,33 @@ class Module:
             if outer is not None:
                 set_scope(outer)
 
+    def predict(self, *inputs: Any, batch_size: int = 256) -> Any:
+        """The output for all rows of the inputs, in evaluation mode and without gradients.
+
+        The forward pass is recorded and replayed (`fastnn.compile`), so that a single row costs
+        microseconds. The mode of the module is not changed.
+
+        Parameters
+        ----------
+        *inputs : array-like of shape (n, ...)
+            What `forward` takes.
+        batch_size : int
+            Rows at a time, where there are more.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastnn import nn
+        >>> nn.Linear(3, 2).predict(np.zeros((5, 3), "float32")).shape
+        (5, 2)
+        """
+        predictor = self.__dict__.get("_predictor")
+        if predictor is None:
+            from ..compiler.predict import Predictor
+
+            predictor = self.__dict__["_predictor"] = Predictor(self)
+        return predictor.predict(inputs, batch_size)
+
     def register_forward_hook(self, hook: Callable[[Module, tuple, Any], Any]) -> HookHandle:
         """Call `hook(module, args, output)` after each forward; it may return another output.
 
@@ -442,9 +469,9 @@ class Module:
         """What copies and pickles take along.
 
         Not the hooks, which belong to whoever registered them on this very module, nor the flat
-        memory: a copy's parameters have memory of their own.
+        memory and recordings: a copy's parameters have memory of their own.
         """
-        left_out = ("_flat", "_changed_at")
+        left_out = ("_flat", "_changed_at", "_predictor")
         state = {name: value for name, value in self.__dict__.items() if name not in left_out}
         return state | {name: {} for name in _HOOKS}
 
