@@ -83,7 +83,7 @@ class Recording(_core.Replay):
         return done
 
     def show(self) -> str:
-        """What it takes, and the calls as text: threads, cost, places in the arena, layers, memory by name."""
+        """The memory that it takes, and the calls: threads, costs, places in the arena, layers."""
         names = Names(self.program, list(arrays_in(self.result)), self.guard.things())
         return f"{self.footprint}\n{listing(self.program, self.ready.steps(), names)}"
 
