@@ -9,7 +9,9 @@
 #define SLAB_A_BYTES (1 << 20)
 #define SLAB_B_BYTES (4 << 20)
 #define GROUP_BYTES (1 << 20)
-#define IN_PLACE_BYTES (256 << 10) /* matrices up to this size are read as they lie */
+/* Matrices up to this size are read as they lie: on a Zen 5 with 1 MB of L2 the product of 512 x 512 came to
+ * 96 % of the peak in place and 91 % packed, that of 600 x 600 to the same, 1024 x 1024 to less. */
+#define IN_PLACE_BYTES (1536 << 10)
 
 /* n cut into as few equal pieces of at most `most` as can be, each a multiple of `unit`. */
 static int64_t even(int64_t n, int64_t most, int64_t unit) {

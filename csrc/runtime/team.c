@@ -278,7 +278,10 @@ void fnn_team_run_joining(int threads, int64_t patience, fnn_team_fn fn, const v
   run_job(&job, threads, patience, 1, threads > 1 || patience > BRIEF);
 }
 
-int64_t fnn_patience(double time) { return time < 1e6 ? (int64_t)(time / 2) : 500000; }
+int64_t fnn_patience(double time) {
+  double most = time / 64 > 4e6 ? 4e6 : time / 64;
+  return (int64_t)(time < 1e6 ? time / 2 : most < 5e5 ? 5e5 : most);
+}
 
 int fnn_team_present(const fnn_team *team, int64_t patience) {
   return team->job ? joined_after(patience, team->size) + 1 : team->size;
