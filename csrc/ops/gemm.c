@@ -225,22 +225,29 @@ static int64_t gemm_workspace(const fnn_gemm *g) {
 }
 
 /* Tasks for each thread in a phase: several, so that one which is kept from its core leaves them to the
- * others; and tiles of rows in one: enough that the columns of b are worth bringing into L2. */
+ * others. The columns of b come into L2 once for all rows of a task, so rows are cut first only where many
+ * are left, then columns, then rows. */
 #define TASKS 6
-#define ROW_TILES 16
+#define MANY_ROWS 16
+#define FEW_COLS 2
+
+static void gemm_cut_slab(const fnn_gemm *g, gemm_list *list, int64_t row_tiles, int64_t col_tiles,
+                          int64_t wanted) {
+  list->across = ceil_div(col_tiles, ceil_div(col_tiles, g->block));
+  list->down = wanted > 1 ? ceil_div(row_tiles, ceil_div(row_tiles, MANY_ROWS)) : row_tiles;
+  int64_t row_tasks = ceil_div(row_tiles, list->down);
+  int64_t tasks = row_tasks * ceil_div(col_tiles, list->across);
+  if (tasks < wanted && list->across > FEW_COLS) {
+    list->across = at_least(FEW_COLS, list->across * tasks / wanted);
+    tasks = row_tasks * ceil_div(col_tiles, list->across);
+  }
+  if (tasks < wanted) list->down = at_least(1, list->down * tasks / wanted);
+}
 
 static void gemm_list_tasks(const fnn_gemm *g, gemm_list *list, int threads) {
   int64_t items = at_most(g->group, g->batches);
   int64_t row_tiles = ceil_div(g->slab_m, g->height), col_tiles = ceil_div(g->slab_n, g->width);
-  int64_t wanted = threads > 1 ? ceil_div(threads * TASKS, items) : 1;
-  list->col_tasks = ceil_div(col_tiles, g->block);
-  list->across = ceil_div(col_tiles, list->col_tasks);
-  list->down = row_tiles;
-  if (threads > 1) {
-    list->down = at_most(ROW_TILES, at_least(1, row_tiles * list->col_tasks / wanted));
-    int64_t tasks = ceil_div(row_tiles, list->down) * list->col_tasks;
-    if (tasks < wanted) list->across = at_least(1, list->across * tasks / wanted);
-  }
+  gemm_cut_slab(g, list, row_tiles, col_tiles, threads > 1 ? ceil_div(threads * TASKS, items) : 1);
   list->row_tasks = ceil_div(row_tiles, list->down);
   list->col_tasks = ceil_div(col_tiles, list->across);
   list->computes = items * list->row_tasks * list->col_tasks;
