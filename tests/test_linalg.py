@@ -131,7 +131,7 @@ def test_packed_once(isa, dtype, layout):
     rng = np.random.default_rng(4)
     packs = 0
     for m, n, k in [(3, 70, 40), (20, 33, 20), (1, 40, 800), (40, 130, 385), (64, 300, 900), (200, 60, 30),
-                    (130, 520, 400)]:  # fmt: skip
+                    (130, 520, 400), (60, 700, 600)]:  # fmt: skip
         a = tensor(laid_out(rng, (m, k), dtype.numpy, "rows"))
         b = tensor(laid_out(rng, (k, n), dtype.numpy, layout))
         bias = tensor(rng.standard_normal(n).astype(dtype.numpy))
