@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from operator import is_not
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._core import RecordingError, launch
+from .._core import RecordingError, change_count, launch
 from .._core import ops as op
-from ..compiler import Recording, record
+from ..compiler import record
 from ..scope import scope
 from ..tensor import Tensor, empty, empty_like, zeros
 from .feed import Batch
 from .rates import Rates
 from .tracker import WAIT_BATCHES, WAIT_ELEMENTS, metrics_output
 
-__all__ = ["Failed", "RecordedBatch", "RecordedSteps", "Task"]
+__all__ = ["Failed", "RecordedBatch", "RecordedSteps", "Subject", "Task"]
 
 # What is done with a batch: called with inputs, target, weight and what wants to see the loss before
 # anything is changed; gives the output.
@@ -43,22 +44,41 @@ class Failed(Exception):
         self.done, self.loss = done, loss
 
 
+class Subject(NamedTuple):
+    """What is recorded: a task, and a function that gives the model and all else that it uses."""
+
+    task: Task
+    parts: Callable[[], tuple[Any, ...]]
+
+
 class _Recorded:
     """A task and a log of the losses, which a recorded call writes."""
 
-    _recording: Recording
-
-    def __init__(self, task: Task, guarded: bool) -> None:
-        self.task, self.guarded = task, guarded
+    def __init__(self, subject: Subject, guarded: bool) -> None:
+        self.task, self.guarded = subject.task, guarded
+        self._subject = subject
         self.slots = 1
         self._log: Tensor | None = None
 
+    def _record(self, step: Callable[[], Any], inputs: Sequence[Tensor] = ()) -> None:
+        self._recording = record(step, inputs)
+        self._parts = self._subject.parts()
+        self._changes = change_count()
+
     def fits(self) -> bool:
-        """Whether all that the step has built in is as it was when it was recorded."""
+        """Whether the task uses the very same parts, set as they were when it was recorded."""
+        parts = self._subject.parts()
+        if len(parts) != len(self._parts) or any(map(is_not, parts, self._parts)):
+            return False
+        changes = change_count()
+        if changes == self._changes:
+            return True
         try:
-            return self._recording.fits()
+            fits = self._recording.fits()
         except RecordingError:  # other layers, which is no error here
             return False
+        self._changes = changes
+        return fits
 
     @scope("log")
     def _write(self, loss: Tensor, slot: Tensor) -> None:
@@ -77,7 +97,7 @@ class RecordedSteps(_Recorded):
 
     Parameters
     ----------
-    task : Task
+    subject : Subject
     columns : Batch
         All rows.
     order : Tensor or None
@@ -95,10 +115,10 @@ class RecordedSteps(_Recorded):
     """
 
     def __init__(
-        self, task: Task, columns: Batch, order: Tensor | None, rows: int, most: int,
+        self, subject: Subject, columns: Batch, order: Tensor | None, rows: int, most: int,
         keeps: bool, guarded: bool, rates: Rates | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(task, guarded)
+        super().__init__(subject, guarded)
         self._rates = rates
         self._columns, self._order, self.rows, self._keeps = columns, order, rows, keeps
         self.slots = min(most, _STEPS)
@@ -106,7 +126,7 @@ class RecordedSteps(_Recorded):
         # Where the step under way writes to the log, and the places of its rows in the order.
         self._at = zeros(1 + rows, "int64")
         self._advance = Tensor(np.array([1] + [rows] * rows))
-        self._recording = record(self._step)
+        self._record(self._step)
 
     def _step(self) -> None:
         slot, index = self._at[:1], self._at[1:]
@@ -173,16 +193,18 @@ class RecordedSteps(_Recorded):
 class RecordedBatch(_Recorded):
     """A step on a batch that is copied to where the recorded calls read it."""
 
-    def __init__(self, task: Task, batch: Batch, guarded: bool) -> None:
-        super().__init__(task, guarded)
+    def __init__(self, subject: Subject, batch: Batch, guarded: bool) -> None:
+        super().__init__(subject, guarded)
         inputs, y, weight = batch
         self._inputs = tuple([empty_like(x) for x in inputs])
         self._y = None if y is None else empty_like(y)
         self._weight = None if weight is None else empty_like(weight)
         slot = zeros(1, "int64")
         filled = [*self._inputs, *[x for x in (self._y, self._weight) if x is not None]]
-        self._recording = record(
-            lambda: task(self._inputs, self._y, self._weight, lambda loss: self._write(loss, slot)),
+        self._record(
+            lambda: self.task(
+                self._inputs, self._y, self._weight, lambda loss: self._write(loss, slot)
+            ),
             filled,
         )
 

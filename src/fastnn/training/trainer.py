@@ -11,7 +11,6 @@ import numpy as np
 
 from .. import losses, optimizers, random
 from .. import regularizers as penalties
-from .._core import note_use
 from ..autograd import no_grad
 from ..data.preparation import whole
 from ..profiler import watch
@@ -249,11 +248,11 @@ class Trainer:
         return explain(self.model, inputs, loss, *((run.epoch, run.step) if run else (0, 0)))
 
     def _parts(self) -> tuple[Any, ...]:
-        return (self.model, self.loss, self.optimizer, *self.regularizers)
+        """What a step is made of, with what a loss of the user's is set to."""
+        options = getattr(self.loss, "__dict__", {}).values()
+        return (self.model, self.loss, self.optimizer, *self.regularizers, *options)
 
     def _loss(self, output: Any, y: Any, weight: Any) -> Tensor:
-        if hasattr(self.loss, "__dict__"):
-            note_use(self.loss)
         loss = (
             self.loss(output, y) if weight is None else self.loss(output, y, sample_weight=weight)
         )

@@ -19,7 +19,7 @@ from ..tensor import Tensor, empty
 from .feed import Batch, Feed
 from .nonfinite import NonFiniteError
 from .rates import Rates
-from .recorded import Failed, RecordedBatch, RecordedSteps, Task
+from .recorded import Failed, RecordedBatch, RecordedSteps, Subject, Task
 from .tracker import Piece
 
 __all__ = ["Job", "Stretches", "Way", "work"]
@@ -36,8 +36,7 @@ class Job:
     task : Task
         What is done with a batch.
     parts : callable
-        Gives the model and all else that the task uses; a recording is for the very same objects. What
-        they are set to is the recording's to look after.
+        Gives the model and all else that the task uses.
 
     Attributes
     ----------
@@ -46,9 +45,9 @@ class Job:
     """
 
     def __init__(self, task: Task, parts: Callable[[], tuple[Any, ...]]) -> None:
-        self.task, self.parts = task, parts
+        self.task, self.subject = task, Subject(task, parts)
         self.plain = self._given_up = False
-        self._kinds: dict[Any, tuple[RecordedBatch | None, tuple[Any, ...]]] = {}
+        self._kinds: dict[Any, RecordedBatch | None] = {}
 
     def give_up(self, error: RecordingError) -> None:
         """Run the task as it is until further notice, and say so once."""
@@ -65,7 +64,7 @@ class Job:
 
     def check(self) -> None:
         """Hooks of the user want to run at every step, not only when it is recorded."""
-        layer = foreign_hook(self.parts()[0])
+        layer = foreign_hook(self.subject.parts()[0])
         if layer is not None:
             raise RecordingError(f"layer {layer!r} has a hook, which wants to run at every step")
 
@@ -73,21 +72,15 @@ class Job:
         """The recording for batches like this one; None for the first of its kind."""
         inputs, y, weight = batch
         key = (guarded, *[None if x is None else (x.shape, x.code) for x in (*inputs, y, weight)])
-        parts = self.parts()
         again = key in self._kinds
-        found, of = self._kinds.pop(key, (None, parts))
-        if again and (found is None or not same(of, parts) or not found.fits()):
+        found = self._kinds.pop(key, None)
+        if again and (found is None or not found.fits()):
             self.check()
-            found = RecordedBatch(self.task, batch, guarded)
-        self._kinds[key] = found, parts
+            found = RecordedBatch(self.subject, batch, guarded)
+        self._kinds[key] = found
         if len(self._kinds) > _KINDS:
             del self._kinds[next(iter(self._kinds))]
         return found
-
-
-def same(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
-    """Whether they are the same objects."""
-    return len(a) == len(b) and all(x is y for x, y in zip(a, b, strict=True))
 
 
 def foreign_hook(model: Any) -> str | None:
@@ -202,8 +195,6 @@ class Stretches:
         self.whole = min(self.batches, source.rows // self.batch)  # batches with all their rows
         self._order = empty(source.rows, "int64") if source.shuffle else None
         self._steps: dict[int, RecordedSteps] = {}
-        self._parts: tuple[Any, ...] = ()
-        self._unsure = True
 
     def run(self, first: int, number: int) -> Iterator[Piece]:
         """The batches of an epoch from number `first` on."""
@@ -211,12 +202,9 @@ class Stretches:
         order = source.order(number)
         if self._order is not None:
             self._order.copy_(order)
-        done, free = first, sys.maxsize
-        self._unsure = True  # whether what is built in has been left alone since it was compared
+        done = first
         while done < self.batches and not self.job.plain:
-            self._unsure |= free < sys.maxsize
-            free = way.limit()
-            count = max(1, min(free, self.whole - done))
+            count = max(1, min(way.limit(), self.whole - done))
             steps = self._recorded(done)
             if steps is None:
                 break
@@ -245,22 +233,18 @@ class Stretches:
         if most * self.epochs == 1:
             return None
         try:
-            if self._unsure:
-                parts = self.job.parts()
-                if not same(parts, self._parts) or not all(s.fits() for s in self._steps.values()):
-                    self._steps.clear()
-                self._parts, self._unsure = parts, False
-            if rows not in self._steps:
+            steps = self._steps.get(rows)
+            if steps is None or not steps.fits():
                 way = self.way
                 self.job.check()
-                self._steps[rows] = RecordedSteps(
-                    self.job.task, self.columns, self._order, rows, most, way.keeps,
+                steps = self._steps[rows] = RecordedSteps(
+                    self.job.subject, self.columns, self._order, rows, most, way.keeps,
                     way.explain is not None, way.rates,
                 )  # fmt: skip
         except RecordingError as error:
             self.job.give_up(error)
             return None
-        return self._steps[rows]
+        return steps
 
     def _piece(
         self, steps: RecordedSteps, order: Tensor | None, first: int, count: int, slot: int
