@@ -14,6 +14,7 @@ OUTSIDE = Tensor(np.float32([1.0, 2.0, 3.0]))
 LAYER = nn.Linear(3, 3)
 SGD = optimizers.SGD(LAYER.parameters(), lr=0.1, momentum=0.9)
 SCHEDULE = schedules.ExponentialSchedule(SGD, 0.5)
+PLATEAU = schedules.PlateauSchedule(SGD)
 LBFGS = optimizers.LBFGS(nn.Linear(3, 3).parameters())
 
 
@@ -46,6 +47,14 @@ def set_rate_after_the_step(x):
     SGD.param_groups[0]["lr"] = 0.5
 
 
+def step_in_between(x):
+    SGD.zero_grad()
+    LAYER(x).sum().backward()
+    SGD.step()
+    SCHEDULE.step()
+    SGD.step()
+
+
 def checked_norm(x):
     LAYER(x).sum().backward()
     return optimizers.clip_grad_norm_(LAYER.parameters(), 1.0, error_if_nonfinite=True)
@@ -75,7 +84,8 @@ ERRORS = {
     "nonzero": (lambda x: ops.nonzero(x), "nonzero.*shape.*depends on the values"),
     "one_hot": (lambda x: ops.one_hot(x.astype("int64")), "one_hot.*num_classes="),
     "repeat": (lambda x: ops.repeat(x, x.astype("int64")), "repeat.*Python numbers"),
-    "schedule": (lambda x: SCHEDULE.step(), r"ExponentialSchedule.step\(\).*outside"),
+    "schedule": (step_in_between, "stepped between two uses.*outside"),
+    "plateau": (lambda x: PLATEAU.step(x.sum()), READ),
     "rate": (set_rate, "option 'lr' was set.*outside"),
     "rate after the step": (set_rate_after_the_step, "option 'lr' was set.*outside"),
     "LBFGS": (lambda x: LBFGS.step(lambda: x.sum()), "LBFGS.*keep it eager"),

@@ -172,6 +172,53 @@ def test_changes_take_effect(name):
     assert recordings == 1 + anew
 
 
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("make", [
+    lambda o: schedules.CosineRestartsSchedule(o, 3), lambda o: schedules.OneCycleSchedule(o, 0.2, 9),
+    lambda o: schedules.ExponentialSchedule(o, 0.8),
+])  # fmt: skip
+def test_a_schedule_within_the_step(make, first):
+    """It is stepped in Python, before the calls that read the rate or after them."""
+    results = []
+    for compile in (lambda f: f, fastnn.compile):
+        world = World(lambda f: f)
+        schedule = make(world.optimizer)
+
+        @compile
+        def step(x, y, world=world, schedule=schedule):
+            if first:
+                schedule.step()
+            loss = world.run(x, y)
+            if not first:
+                schedule.step()
+            return loss
+
+        fastnn.manual_seed(1)
+        run = []
+        for i in range(8):
+            x, y = Tensor(data(7, 5, seed=i)), Tensor(np.random.default_rng(i).integers(0, 3, 7))
+            run += [step(x, y).item(), schedule.count, *schedule.get_last_lr()]
+        if compile is fastnn.compile:
+            assert step.latest.run_many(3) == 3
+        else:
+            for _ in range(3):
+                step(x, y)
+        run += [schedule.count, *schedule.get_last_lr(), world.model.last.weight.numpy().tobytes()]
+        results.append(run)
+    assert results[0] == results[1]
+
+
+def test_run_many_refuses_what_would_not_repeat():
+    w = Tensor([1.0], requires_grad=True)
+    step = fastnn.compile(lambda: (w * w).sum().backward())
+    step()
+    with pytest.raises(RecordingError, match="zero_grad"):
+        step.latest.run_many(2)
+    step()
+    assert step.latest.run_many(2) == 2  # that which adds to a gradient may go on
+    assert w.grad.item() == 8
+
+
 def test_going_back_and_forth_records_twice():
     world = World(fastnn.compile)
     x, y = Tensor(data(7, 5)), Tensor(np.arange(7) % 3)

@@ -16,6 +16,7 @@ cdef class Attributes:
     cdef list met, left  # once closed: (tensor, .grad) where it was looked at, and where it was set
     cdef list switched  # (tensor, requires_grad) where it was changed
     cdef list stored  # (attributes of an object, name, tensor) where a tensor was kept
+    cdef readonly list before, after  # functions to call in Python before and after each run of the calls
 
     def __init__(self):
         self.copies = set()
@@ -25,6 +26,8 @@ cdef class Attributes:
         self.left = []
         self.switched = []
         self.stored = []
+        self.before = []
+        self.after = []
 
     cdef meet(self, Array x, dict where, value, bint read):
         known = where.get(id(x))
@@ -76,6 +79,11 @@ cdef class Attributes:
                 return False
         return True
 
+    def repeats(self):
+        """Whether each .grad that was looked at is left as it was, so that a second run in a row is right."""
+        left = {id(x): value for x, value in self.left}
+        return all([left.get(id(x), value) is value for x, value in self.met])
+
     def same_flags(self):
         """Whether each tensor requires a gradient, or does not, as when the function met it."""
         cdef Array x
@@ -85,6 +93,11 @@ cdef class Attributes:
                 return False
         return True
 
+    cpdef prepare(self):
+        """Do in Python what the function did before its calls."""
+        for function in self.before:
+            function()
+
     cpdef settle(self):
         """Leave in Python what the function left."""
         for item in self.left:
@@ -93,6 +106,8 @@ cdef class Attributes:
             (<Array>(<tuple>item)[0]).wants_gradient = (<tuple>item)[1]
         for item in self.stored:
             (<dict>(<tuple>item)[0])[(<tuple>item)[1]] = (<tuple>item)[2]
+        for function in self.after:
+            function()
 
 
 cdef class Recorder:
@@ -103,6 +118,7 @@ cdef class Recorder:
     cdef readonly list calls  # (op, arrays, scalars, scope)
     cdef readonly dict used  # what a replay depends on besides arrays: object by id, with its attributes
     cdef readonly Attributes attributes
+    cdef readonly list deferred  # (function, arrays that it writes, calls noted before, line)
     cdef tuple scope  # what the next call is part of, from the outermost inwards: modules and names
     cdef readonly int64_t number
     cdef unsigned long thread
@@ -116,6 +132,7 @@ cdef class Recorder:
         self.calls = []
         self.used = {}
         self.attributes = Attributes()
+        self.deferred = []
         self.scope = ()
         for x in inputs:
             x.owner.recording = self.number
@@ -239,6 +256,17 @@ def set_scope(tuple scope not None):
     """Go back to a scope, or on in it."""
     if is_recorded():
         recorder.scope = scope
+
+
+def defer(function, arrays):
+    """Let a replay call a Python function that writes small arrays, if a recording is under way.
+
+    Returns whether it is; nothing is called then until the replay.
+    """
+    if not is_recorded():
+        return False
+    recorder.deferred.append((function, list(arrays), len(recorder.calls), user_line()))
+    return True
 
 
 def note_use(obj):

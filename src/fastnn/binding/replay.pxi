@@ -96,6 +96,7 @@ cdef class Replay:
                 else:
                     copy_values(values[i], &there.a)
                 there.owner.version += 1
+            self.attributes.prepare()
             self.ready.execute(1, 0)
             self.attributes.settle()
             return copied(self.result)

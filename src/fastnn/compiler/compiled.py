@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from functools import update_wrapper
@@ -77,9 +78,30 @@ class Recording(_core.Replay):
             see(self)
 
     def run_many(self, repeats: int, seconds: float = 0) -> int:
-        """Run the calls again and again on what the inputs hold. Returns how often."""
-        done = self.ready.run(repeats, seconds)
-        self.guard.attributes.settle()
+        """Run the calls again and again on what the inputs hold. Returns how often.
+
+        Raises
+        ------
+        RecordingError
+            If the second run would be another: it adds to the gradients that the first one leaves.
+        """
+        attributes = self.guard.attributes
+        if repeats > 1 and not attributes.repeats():
+            raise _core.RecordingError(
+                f"{_core.user_line()}: run_many: the function found other gradients than it leaves, so that "
+                "its second run would add to them; begin it with zero_grad()"
+            )
+        once = (
+            1 if attributes.before or attributes.after else repeats
+        )  # Python has its turn after each
+        done, end = 0, time.monotonic() + seconds
+        while done < repeats and not (done and seconds and time.monotonic() >= end):
+            attributes.prepare()
+            ran = self.ready.run(once, seconds)
+            attributes.settle()
+            done += ran
+            if ran < once:
+                break
         return done
 
     def show(self) -> str:

@@ -66,6 +66,7 @@ def trace(
             result = function()
             warn_of_constants(states)
         attributes.close()
+        _place_deferred(recorder)
         guard = Guard(recorder.used, attributes, _read(recorder.calls))
     finally:
         attributes.undo()
@@ -81,6 +82,34 @@ def trace(
 
 def _owner(buffer: Buffer) -> Any:
     return None if buffer.array is None else _core.memory_of(buffer.array)[0]
+
+
+def _place_deferred(recorder: _core.Recorder) -> None:
+    """Have each function that replays call in Python called before all calls, or after them.
+
+    Raises
+    ------
+    RecordingError
+        If calls on both sides of it use what it writes.
+    """
+    for function, arrays, place, line in recorder.deferred:
+        written = {id(_core.memory_of(x)[0]) for x in arrays}
+        calls = recorder.calls
+        sides = [
+            any(
+                x is not None and id(_core.memory_of(x)[0]) in written
+                for _, views, *_ in part
+                for x in views
+            )
+            for part in (calls[:place], calls[place:])
+        ]
+        if all(sides):
+            raise _core.RecordingError(
+                f"{line}: a schedule was stepped between two uses of its optimizer while the function was "
+                "recorded; step it before the first, after the last, or outside the function"
+            )
+        attributes = recorder.attributes
+        (attributes.before if sides[1] else attributes.after).append(function)
 
 
 def _read(calls: list[Any]) -> set[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from .._core import refuse
+from .._core import defer
 
 __all__ = ["HasGroups", "Schedule", "positive"]
 
@@ -58,10 +58,13 @@ class Schedule:
         """Count, and give every group its new rate. ``metric`` matters to `PlateauSchedule`
         only.
         """
-        refuse(
-            f"{type(self).__name__}.step() was called while a function was recorded; a replay would not step "
-            "it. Call it outside, between calls: the next call uses the new rate"
-        )
+        if defer(
+            self._advance, [g.hyper for g in self.optimizer.param_groups if hasattr(g, "hyper")]
+        ):
+            return  # each replay does so
+        self._advance()
+
+    def _advance(self) -> None:
         self.count += 1
         self._apply()
 
