@@ -151,12 +151,13 @@ fnn_stamp fnn_program_stamp(const fnn_program *program, int64_t thread, int64_t 
 
 /* --- measuring the machine: what the speed of a call is held against --- */
 typedef enum {
-  FNN_PROBE_FMA,   /* rounds of fnn_probe_flops(dtype) operations in registers, each thread */
-  FNN_PROBE_READ,  /* rounds of passes of each thread over its own `bytes` bytes: loads, */
-  FNN_PROBE_WRITE, /* stores, */
-  FNN_PROBE_TRIAD, /* or y = a + s b in three parts */
-  FNN_PROBE_MEET,  /* rounds of meetings of all threads */
-  FNN_PROBE_START, /* rounds of starting a team that has nothing to do */
+  FNN_PROBE_FMA,    /* rounds of fnn_probe_flops(dtype) operations in registers, each thread */
+  FNN_PROBE_READ,   /* rounds of passes of each thread over its own `bytes` bytes: loads, */
+  FNN_PROBE_WRITE,  /* stores, */
+  FNN_PROBE_UPDATE, /* loads and stores of the same, */
+  FNN_PROBE_TRIAD,  /* or y = a + s b in three parts */
+  FNN_PROBE_MEET,   /* rounds of meetings of all threads */
+  FNN_PROBE_START,  /* rounds of starting a team that has nothing to do */
 } fnn_probe;
 
 /* Seconds that `rounds` rounds took a team, besides one to warm up, until its last thread was done. `dtype`

@@ -28,6 +28,7 @@ def some_limits(**changes):
             "read": [[4e9, 2e9, 1e9], [16e9, 8e9, 4e9]],
             "triad": [[2e9, 1e9, 1e9], [8e9, 4e9, 4e9]],
             "write": [[1e9, 1e9, 1e9], [4e9, 4e9, 4e9]],
+            "update": [[3e9, 2e9, 1e9], [9e9, 6e9, 3e9]],
         },
         "caches": {"L1": 8192, "L2": 32768, "L3": 65536}, "meeting": 1e-7, "start": 1e-6, "wake": 5e-5,
     }  # fmt: skip
@@ -46,6 +47,7 @@ def test_rates_lie_between_those_measured():
     assert found.rate(1, written=1 / 3) == pytest.approx(2e9)
     assert found.rate(1, written=1 / 6) == pytest.approx(1 / (0.5 / 4e9 + 0.5 / 2e9))
     assert found.rate(1, written=1) == pytest.approx(1e9)
+    assert found.stream("update", 8192) == 3e9 and found.stream("update", 1e9, 4) == 3e9
     assert found.levels() == {"L1": 16384, "L2": 65536, "L3": 32768, "memory": 131072}
 
 

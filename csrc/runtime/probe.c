@@ -27,6 +27,9 @@ static void work(const job *j, int64_t rounds, fnn_team *team) {
     case FNN_PROBE_WRITE:
       k->write(rounds, j->bytes, memory);
       break;
+    case FNN_PROBE_UPDATE:
+      k->update(rounds, j->bytes, memory);
+      break;
     case FNN_PROBE_TRIAD:
       k->triad(rounds, j->bytes, memory);
       break;

@@ -1,4 +1,4 @@
-"""The command line: ``python -m fastnn info``."""
+"""The command line: ``python -m fastnn info`` and ``python -m fastnn bench``."""
 
 import argparse
 
@@ -14,8 +14,19 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser(
         "info", help="version, compiler, instruction sets, CPU, cores, threads and why"
     )
-    parser.parse_args(arguments)
-    print(info())
+    bench = commands.add_parser(
+        "bench", help="the limits of this machine, and how near each family of kernels comes"
+    )
+    bench.add_argument("--quick", action="store_true", help="fewer kernels, a few seconds")
+    bench.add_argument("--json", action="store_true", help="numbers instead of tables")
+    bench.add_argument("--refresh", action="store_true", help="measure the limits anew")
+    chosen = parser.parse_args(arguments)
+    if chosen.command == "info":
+        print(info())
+    else:
+        from .profiler.bench import bench as run  # loads what info does not need
+
+        run(quick=chosen.quick, as_json=chosen.json, refresh=chosen.refresh)
     return 0
 
 

@@ -71,7 +71,8 @@ cdef extern from "fastnn.h" nogil:
     const int64_t *fnn_program_waiting(const fnn_program *program, int64_t thread)
     fnn_stamp fnn_program_stamp(const fnn_program *program, int64_t thread, int64_t i, int64_t *n)
     ctypedef enum fnn_probe:
-        FNN_PROBE_FMA, FNN_PROBE_READ, FNN_PROBE_WRITE, FNN_PROBE_TRIAD, FNN_PROBE_MEET, FNN_PROBE_START
+        FNN_PROBE_FMA, FNN_PROBE_READ, FNN_PROBE_WRITE, FNN_PROBE_UPDATE, FNN_PROBE_TRIAD
+        FNN_PROBE_MEET, FNN_PROBE_START
     double fnn_probe_seconds(fnn_probe what, int dtype, int *threads, void *memory, int64_t size,
                              int64_t rounds)
     int fnn_probe_flops(int dtype)

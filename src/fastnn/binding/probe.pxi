@@ -1,8 +1,8 @@
 # Measuring what this machine can do.
 
 PROBES = {
-    "fma": FNN_PROBE_FMA, "read": FNN_PROBE_READ, "write": FNN_PROBE_WRITE, "triad": FNN_PROBE_TRIAD,
-    "meet": FNN_PROBE_MEET, "start": FNN_PROBE_START,
+    "fma": FNN_PROBE_FMA, "read": FNN_PROBE_READ, "write": FNN_PROBE_WRITE,
+    "update": FNN_PROBE_UPDATE, "triad": FNN_PROBE_TRIAD, "meet": FNN_PROBE_MEET, "start": FNN_PROBE_START,
 }
 
 

@@ -36,7 +36,8 @@ class Limits:
     sizes : list of int
         Bytes that a thread works on.
     bandwidth : dict of str to list of list of float
-        For "read", "write" and "triad" (two read, one written) and each team: bytes a second by size.
+        For each kind of stream and each team: bytes a second by size. "read" and "write" are what they say,
+        "triad" reads two arrays and writes a third, "update" reads an array and writes it again.
     caches : dict of str to int
         Bytes of each cache, as far as known.
     meeting, start, wake : float
@@ -63,17 +64,18 @@ class Limits:
         Parameters
         ----------
         written : float
-            The share of the bytes that is written.
+            The share of the bytes that is written, to memory that is not read.
         """
-        each = size / max(threads, 1)
-        pace = {
-            kind: 1 / self._of_team([_at(self.sizes, row, each) for row in rows], threads)
-            for kind, rows in self.bandwidth.items()
-        }  # seconds a byte
         low, high, part = ("read", "triad", written * 3)
         if written > 1 / 3:
             low, high, part = ("triad", "write", (written - 1 / 3) * 1.5)
-        return 1 / (pace[low] + (pace[high] - pace[low]) * part)
+        slow, fast = (1 / self.stream(kind, size, threads) for kind in (low, high))
+        return 1 / (slow + (fast - slow) * part)
+
+    def stream(self, kind: str, size: float, threads: int = 1) -> float:
+        """Bytes a second of one kind of stream."""
+        each = size / max(threads, 1)
+        return self._of_team([_at(self.sizes, row, each) for row in self.bandwidth[kind]], threads)
 
     def _of_team(self, measured: Sequence[float], threads: int) -> float:
         """Between the teams that were measured."""
@@ -179,9 +181,8 @@ def _read(path: Path, machine: dict[str, Any]) -> Limits | None:
         values = json.loads(path.read_text())
         found = Limits(**{field.name: values[field.name] for field in fields(Limits)})
         usable = found.machine == machine and found.peak() > 0
-        usable = usable and all(
-            found.rate(s, t) > 0 for s in found.levels().values() for t in (1, 2)
-        )
+        sizes = found.levels().values()
+        usable = usable and all(found.stream(k, s, 2) > 0 for s in sizes for k in STREAMS)
     except (OSError, ValueError, KeyError, TypeError, IndexError, ArithmeticError, AttributeError):
         return None
     return found if usable else None

@@ -12,7 +12,7 @@ from .caches import cache_sizes
 
 __all__ = ["STREAMS", "measure"]
 
-STREAMS = ("read", "triad", "write")  # by the share of bytes that are written: 0, 1/3, 1
+STREAMS = ("read", "triad", "write", "update")
 MOMENT = 0.4e-3  # seconds that one timing takes
 SWEEPS = 8  # timings of each, apart from each other, of which the best counts
 SMALLEST = 8 << 10  # bytes of a thread
@@ -72,7 +72,7 @@ def _sweep(kind: str, team: int, memory: _core.Array, sizes: list[int]) -> list[
     found = []
     rate = 50e9  # of the size before
     for size in sizes:
-        moved = size // 3 // 1024 * 1024 * 3 if kind == "triad" else size
+        moved = {"triad": size // 3 // 1024 * 1024 * 3, "update": 2 * size}.get(kind, size)
         rounds = max(1, int(MOMENT * rate / (team * moved)))
         seconds, came = _core.probe(kind, 0, team, memory, size, rounds)
         rate = came * rounds * moved / seconds

@@ -107,7 +107,7 @@ class Measured:
         return Profile(
             calls=[c for number, sums in enumerate(ran) for c in sums.calls(number, limits)],
             seconds=self.seconds,
-            steps=ran[0].repeats if ran else 0,
+            steps=max((s.repeats for s in ran), default=0),
             inside=sum(s.inside for s in ran) / 1e9,
             limits=limits,
             stamps=threads,

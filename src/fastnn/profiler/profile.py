@@ -113,7 +113,7 @@ class Profile:
     seconds : float
         Wall time of all that was measured.
     steps : int
-        How often the program that took longest ran.
+        How often the program that ran most often ran.
     parts : dict of str to float
         What the time was spent on, in seconds: "calls" of ops, "waiting" of the calling thread for others,
         "starting" and ending the teams of threads, and "python": all outside of recorded programs, such as

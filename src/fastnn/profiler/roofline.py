@@ -8,6 +8,7 @@ cache holds, and it is still there.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -58,19 +59,34 @@ def bounds(
     for call, step, touched, away in zip(program.calls, steps, touches, distances, strict=True):
         threads, _, flops, size, _ = step
         arithmetic = flops / limits.peak(_dtype(call), threads)
-        moved = sum(t.size for t in touched) or 1.0
-        written = sum(t.size for t in touched if t.writes) / moved
-        times = [
-            t.size / moved * size / limits.rate(d, threads, written)
-            for t, d in zip(touched, away, strict=True)
-        ]
-        memory = sum(times)
-        if arithmetic >= memory or not times:
+        times = _memory_times(touched, away, size, threads, limits)
+        if arithmetic >= sum(times):
             found.append(Bound(arithmetic, "flops"))
         else:
             slowest = max(range(len(times)), key=times.__getitem__)
-            found.append(Bound(memory, _level(away[slowest], threads, limits)))
+            found.append(Bound(sum(times), _level(away[slowest], threads, limits)))
     return found
+
+
+def _memory_times(
+    touched: Sequence[_Touch], away: Sequence[float], size: float, threads: int, limits: Limits
+) -> list[float]:
+    """Seconds that each touch of a call that moves so many bytes takes.
+
+    What is read and written again at the same place is an update; the rest are streams.
+    """
+    scale = size / (sum(t.size for t in touched) or 1.0)
+    places = Counter(t.key for t in touched)
+    streams = [t for t in touched if places[t.key] == 1]
+    written = sum(t.size for t in streams if t.writes) / (sum(t.size for t in streams) or 1.0)
+    times = []
+    for touch, distance in zip(touched, away, strict=True):
+        if places[touch.key] > 1:
+            rate = limits.stream("update", distance, threads)
+        else:
+            rate = limits.rate(distance, threads, written)
+        times.append(touch.size * scale / rate)
+    return times
 
 
 def _dtype(call: Call) -> str:
