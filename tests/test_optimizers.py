@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import Tensor, no_grad, optimizers
+from fastnn import Tensor, nn, no_grad, optimizers
 from fastnn.flat import Flat, flatten, gradients, runs
 
 ALL = [
@@ -343,6 +343,24 @@ def test_clip_grad_value_and_strided_gradients():
     np.testing.assert_array_equal(p.grad.numpy(), want)
     assert optimizers.clip_grad_norm_(p, 1.0).item() == pytest.approx(np.linalg.norm(want))
     assert np.linalg.norm(p.grad.numpy()) == pytest.approx(1.0, rel=1e-5)
+
+
+def test_a_gradient_that_is_nan_spoils_no_later_step():
+    layer = nn.Linear(5, 3)  # between whose weight and bias in flat memory there is room
+    optimizer = optimizers.SGD(layer.parameters(), lr=0.0, clip_norm=1.0)
+
+    def norms(x):
+        optimizer.zero_grad()
+        layer(Tensor(np.full((2, 5), x, np.float32))).square().sum().backward()
+        norm = optimizers.clip_grad_norm_(layer.parameters(), 1.0).item()
+        optimizer.step()
+        return norm, optimizer.grad_norm
+
+    first = norms(1.0)
+    assert np.isnan(norms(np.nan)).all()
+    for p in layer.parameters():
+        p.numpy()[...] = np.nan_to_num(p.numpy(), nan=0.5)
+    assert np.isfinite(norms(1.0)).all() and np.isfinite(first).all()
 
 
 def test_clipping_of_what_is_not_finite():

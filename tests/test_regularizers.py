@@ -7,6 +7,7 @@ import pytest
 
 import fastnn
 from fastnn import nn, regularizers
+from fastnn.flat import flatten
 from fastnn.regularizers import (
     L1,
     L2,
@@ -182,3 +183,38 @@ def test_repr():
     assert repr(L2(0.5, on="*.weight")) == "L2(factor=0.5, on='*.weight')"
     assert repr(L1(0.5, on=nn.ReLU())) == "L1(factor=0.5, on=<a ReLU>)"
     assert repr(MaxNorm(2.0)) == "MaxNorm(axis=None, limit=2.0, on='*')"
+
+
+@pytest.mark.parametrize("kind", [L1(0.1), L2(0.1), ElasticNet(0.2, 0.3)])
+@pytest.mark.parametrize("first", ["loss", "penalty"])
+def test_in_flat_memory_it_is_one_vector(kind, first):
+    grads = []
+    for flat in (False, True):
+        fastnn.manual_seed(0)
+        model = nn.Sequential(nn.Linear(5, 3), nn.Linear(3, 7))
+        model[1].bias.requires_grad = False
+        kept = flatten(model.parameters()) if flat else None
+        x = fastnn.Tensor(np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32))
+        for _ in range(2):  # the second adds to the first
+            for part in (first, {"loss": "penalty", "penalty": "loss"}[first]):
+                (model(x).square().sum() if part == "loss" else kind.penalty(model)).backward()
+        total = model(x).sum() + kind.penalty(model) * 2
+        total.backward()
+        (again,) = fastnn.grad(kind.penalty(model), [model[0].weight])
+        assert model[1].bias.grad is None
+        grads.append([p.grad.numpy() for p in model.parameters() if p.requires_grad])
+        grads[-1] += [again.numpy(), total.numpy()]
+        assert not flat or kept[0].grad.numpy().any()
+    for a, b in zip(*grads, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_a_penalty_in_flat_memory_can_be_differentiated_twice():
+    w = fastnn.Tensor(np.float64([1.0, -2.0, 3.0]), requires_grad=True)
+    kept = flatten([w])
+    penalty = ElasticNet(0.5, 0.25).penalty(w)
+    (first,) = fastnn.grad(penalty, [w], create_graph=True)
+    (second,) = fastnn.grad(first.square().sum(), [w])
+    # g = 0.5 sign(w) + 0.5 w, and the gradient of sum g^2 is 2 g 0.5
+    np.testing.assert_allclose(second.numpy(), 0.5 * np.sign(w.numpy()) + 0.5 * w.numpy())
+    assert kept[0].data.size == 16

@@ -14,7 +14,7 @@ from ._core import launch
 from ._core import ops as op
 from .tensor import Tensor, empty, zeros
 
-__all__ = ["Flat", "Run", "adopt_gradient", "flatten", "gradients", "runs"]
+__all__ = ["Flat", "Run", "adopt_gradient", "flatten", "gradients", "runs", "stretches"]
 
 # Each tensor starts at a multiple of this, a cache line of float32; the elements between stay zero.
 ALIGN = 16
@@ -204,6 +204,19 @@ def runs(flats: Iterable[Flat], params: Iterable[Tensor]) -> list[Run]:
         if stretch:
             found.append(Run(flat, stretch))
     return found
+
+
+def stretches(params: Iterable[Tensor]) -> tuple[list[Run], list[Tensor]]:
+    """The stretches of flat memory in which tensors lie, and those that lie elsewhere."""
+    homes: dict[int, tuple[Flat, list[Tensor]]] = {}
+    loose: list[Tensor] = []
+    for p in params:
+        home = _homes.get(id(p))
+        if home is not None and home._holds(p):
+            homes.setdefault(id(home), (home, []))[1].append(p)
+        else:
+            loose.append(p)
+    return [run for home, members in homes.values() for run in runs([home], members)], loose
 
 
 def gradients(params: Iterable[Tensor]) -> list[Tensor]:

@@ -25,10 +25,13 @@ from typing import Any, Self
 import numpy as np
 
 from . import ops
-from ._core import note_change, note_use
-from .autograd import is_grad_enabled, no_grad
+from ._core import launch, note_change, note_use
+from ._core import ops as op
+from .autograd import Node, is_grad_enabled, no_grad, record
+from .flat import Run, stretches
+from .ops.shape import normal_axes
 from .scope import scope
-from .tensor import Tensor, ones_like
+from .tensor import Tensor, empty, ones_like
 
 __all__ = [
     "L1", "L2", "ActivityL1", "ActivityL2", "ElasticNet", "MaxNorm", "Orthogonal", "Regularizer",
@@ -140,7 +143,42 @@ class _Penalty(Regularizer):
         raise NotImplementedError
 
 
-class L1(_Penalty):
+class _Elementwise(_Penalty):
+    """A sum over elements, which is 0 where they are 0: parameters side by side in flat memory, and what
+    is between them, are summed as one vector.
+    """
+
+    def penalty(self, model: Any) -> Tensor | None:
+        found, loose = stretches(w for _, w in self.parameters(model) if w.requires_grad)
+        return _sum([*map(self._of_run, found), *map(self._of, loose)])
+
+    def _of_run(self, run: Run) -> Tensor:
+        with no_grad():
+            value = self._of(run.data)
+        return record(value, type(self).__name__, _run_backward, run.params, (self, run, run.data))
+
+    def _slope(self, w: Tensor, dy: Tensor) -> Tensor:
+        """The gradient at w, times dy, of one element."""
+        raise NotImplementedError
+
+
+def _run_backward(node: Node, dy: Tensor) -> tuple[Tensor | None, ...]:
+    regularizer, run, _ = node.saved
+    places = [node.grad_place(i) for i in range(len(run.params))]
+    first = places[0]
+    if first is None or any(p is None or p[1] != first[1] for p in places):
+        return tuple(
+            regularizer._slope(w, dy) if node.needs(i) else None for i, w in enumerate(run.params)
+        )
+    slope = regularizer._slope(run.data, dy)
+    if first[1]:
+        launch(op.add, (run.grad, slope, run.grad))
+    else:
+        launch(op.copy, (slope, run.grad))
+    return tuple(w._grad_view for w in run.params)
+
+
+class L1(_Elementwise):
     """`factor * sum |w|`: draws weights to zero exactly.
 
     Examples
@@ -159,8 +197,11 @@ class L1(_Penalty):
     def _of(self, w: Tensor) -> Tensor:
         return ops.sum(ops.abs(w)) * self.factor
 
+    def _slope(self, w: Tensor, dy: Tensor) -> Tensor:
+        return ops.sign(w) * (dy * self.factor)
 
-class L2(_Penalty):
+
+class L2(_Elementwise):
     """`factor * sum w^2`: Keras's convention, without the 1/2 that makes it a weight decay of
     `factor`.
 
@@ -179,8 +220,11 @@ class L2(_Penalty):
     def _of(self, w: Tensor) -> Tensor:
         return ops.sum(ops.square(w)) * self.factor
 
+    def _slope(self, w: Tensor, dy: Tensor) -> Tensor:
+        return w * (dy * (2 * self.factor))
 
-class ElasticNet(_Penalty):
+
+class ElasticNet(_Elementwise):
     """`l1 * sum |w| + l2 * sum w^2` (Zou and Hastie 2005)."""
 
     def __init__(self, l1: float, l2: float, on: Any = "*") -> None:
@@ -190,6 +234,9 @@ class ElasticNet(_Penalty):
 
     def _of(self, w: Tensor) -> Tensor:
         return ops.sum(ops.abs(w)) * self.l1 + ops.sum(ops.square(w)) * self.l2
+
+    def _slope(self, w: Tensor, dy: Tensor) -> Tensor:
+        return ops.sign(w) * (dy * self.l1) + w * (dy * (2 * self.l2))
 
 
 class Orthogonal(_Penalty):
@@ -233,11 +280,18 @@ class _NormConstraint(Regularizer):
         with no_grad():
             for _, w in self.parameters(model):
                 axis = tuple(range(1, w.ndim)) if self.axis is None else self.axis
-                norm = ops.sqrt(ops.sum(ops.square(w), axis=axis, keepdims=True))
-                w.copy_(w * self._scale(norm))
+                w.copy_(w * self._scale(_norm(w, axis)))
 
     def _scale(self, norm: Tensor) -> Tensor:
         raise NotImplementedError
+
+
+def _norm(w: Tensor, axis: int | Sequence[int]) -> Tensor:
+    """The 2-norms over some axes, which are kept with length 1."""
+    reduced = normal_axes(axis, w.ndim, "regularizers")
+    squares = empty([1 if k in reduced else n for k, n in enumerate(w.shape)], w.dtype)
+    launch(op.sum_squares, (w.detach(), squares))
+    return ops.sqrt(squares)
 
 
 class MaxNorm(_NormConstraint):

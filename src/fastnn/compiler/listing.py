@@ -32,7 +32,7 @@ def listing(
         What their memory is called; by default it has numbers.
     """
     names = names or Names(program)
-    rows = [_HEAD] if steps is not None else [("", "arena", "layer")]
+    rows: list[tuple[str, ...]] = [_HEAD] if steps is not None else [("", "arena", "layer")]
     expressions = ["call"]
     for i, call in enumerate(program.calls):
         costs = () if steps is None else _costs(steps[i])
