@@ -12,7 +12,7 @@ int fnn_op_inputs(int op);
 /* About how long a call takes on one thread, in ns. */
 double fnn_serial_time(const fnn_plan *plan);
 
-/* Threads for a call that costs this, where each should have `least` ns to do. */
-int fnn_threads_for(const fnn_plan *plan, double least);
+/* Threads for a call that costs this, where each should have `least` ns to do: up to `most`. */
+int fnn_threads_for(const fnn_plan *plan, double least, int most);
 
 #endif

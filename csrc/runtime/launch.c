@@ -94,11 +94,10 @@ double fnn_serial_time(const fnn_plan *plan) {
   return (plan->flops > plan->bytes ? plan->flops : plan->bytes) / 100;
 }
 
-int fnn_threads_for(const fnn_plan *plan, double least) {
+int fnn_threads_for(const fnn_plan *plan, double least, int most) {
   double time = fnn_serial_time(plan);
   if (time < 2 * least || plan->tasks < 2) return 1;
-  int64_t threads = fnn_threads();
-  if ((double)threads > time / least) threads = (int64_t)(time / least);
+  int64_t threads = time / least < most ? (int64_t)(time / least) : most;
   return (int)(threads < plan->tasks ? threads : plan->tasks);
 }
 
@@ -123,8 +122,8 @@ fnn_status fnn_launch(const fnn_call *call, fnn_failure *why) {
                   0);
   }
   int64_t patience = fnn_patience(fnn_serial_time(&plan));
-  status =
-      fnn_team_run(fnn_threads_for(&plan, WORTH_A_START), patience, member, call, workspace, why);
+  int threads = fnn_threads_for(&plan, WORTH_A_START, fnn_threads());
+  status = fnn_team_run(threads, patience, member, call, workspace, why);
   if (workspace) fnn_free(workspace, plan.workspace);
   return status;
 }

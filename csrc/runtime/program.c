@@ -29,6 +29,7 @@ typedef struct {
 struct fnn_program {
   int64_t n;
   int threads;     /* the most that a call wants */
+  int allowed;     /* of them in the run under way */
   double time;     /* about how long one repetition takes on one thread, in ns */
   char *workspace; /* of calls run by the team, then of those run by thread 0 */
   int64_t workspace_bytes;
@@ -131,6 +132,8 @@ fnn_status fnn_program_new(const fnn_call *calls, int64_t n, fnn_program **progr
   memset(p, 0, sizeof *p + (size_t)n * sizeof(step));
   p->n = n;
   p->threads = 1;
+  /* The limit may be another when it runs, up or down. */
+  int most = fnn_threads() > fnn_cores() ? fnn_threads() : fnn_cores();
   for (int64_t k = 0; k < n; k++) {
     step *s = &p->steps[k];
     s->call = calls[k];
@@ -141,7 +144,7 @@ fnn_status fnn_program_new(const fnn_call *calls, int64_t n, fnn_program **progr
       return status;
     }
     s->run = fnn_op_run(calls[k].op);
-    s->threads = fnn_threads_for(&s->plan, WORTH_A_MEETING);
+    s->threads = fnn_threads_for(&s->plan, WORTH_A_MEETING, most);
     s->patience = s->threads > 1 ? fnn_patience(fnn_serial_time(&s->plan) / 4) : 0;
     p->time += fnn_serial_time(&s->plan);
     if (s->threads > p->threads) p->threads = s->threads;
@@ -186,11 +189,11 @@ static int meet(fnn_program *p, int64_t k, int64_t round, fnn_team *team) {
   step *s = &p->steps[k];
   if (!s->meets && team->size > 1) return 0;
   if (team->id == 0) {
-    int size = team->size < p->threads ? fnn_team_present(team, s->patience) : team->size;
+    int size = team->size < p->allowed ? fnn_team_present(team, s->patience) : team->size;
     if (s->size != size) s->size = size;
   }
   fnn_team_barrier(team);
-  if (team->size == s->size) return p->threads > 1;
+  if (team->size == s->size) return p->allowed > 1;
   if (team->id == 0) {
     p->entry_step = k;
     p->entry_round = round;
@@ -203,10 +206,10 @@ static int meet(fnn_program *p, int64_t k, int64_t round, fnn_team *team) {
 /* At the end of a repetition: whether this team goes on. */
 static int over(fnn_program *p, const fnn_team *team) {
   p->ended = ++p->done == p->repeats;
-  if (p->ended || (p->threads == 1 && !p->until)) return p->ended;
+  if (p->ended || (p->allowed == 1 && !p->until)) return p->ended;
   int64_t now = fnn_nanoseconds();
   p->ended = p->until && now >= p->until;
-  return p->ended || (p->threads > 1 && fnn_team_outlived(team, p->threads, now - p->begun));
+  return p->ended || (p->allowed > 1 && fnn_team_outlived(team, p->allowed, now - p->begun));
 }
 
 /* Repetitions, all that are left unless another team should go on. What one thread tells the others before
@@ -250,7 +253,8 @@ static fnn_status run_all(fnn_program *p, int64_t repeats, double seconds, int64
   p->done = 0;
   p->failed_at = -1;
   p->ended = 0;
-  p->begun = seconds > 0 || p->threads > 1 ? fnn_nanoseconds() : 0;
+  p->allowed = p->threads > 1 && fnn_threads() < p->threads ? fnn_threads() : p->threads;
+  p->begun = seconds > 0 || p->allowed > 1 ? fnn_nanoseconds() : 0;
   p->until = seconds > 0 ? p->begun + (int64_t)(seconds * 1e9) : 0;
   int64_t patience = fnn_patience(expected(p, seconds));
   while (!p->ended && p->failed_at < 0) {
@@ -258,7 +262,7 @@ static fnn_status run_all(fnn_program *p, int64_t repeats, double seconds, int64
       fnn_meeting_reset(&p->steps[k].meeting, AWAKE);
       p->steps[k].taken[0] = p->steps[k].taken[1] = 0;
     }
-    fnn_team_run_joining(p->threads, patience, member, p);
+    fnn_team_run_joining(p->allowed, patience, member, p);
     if (!p->ended) p->begun = fnn_nanoseconds();
   }
   *done = p->done;
@@ -284,7 +288,9 @@ fnn_status fnn_program_run(fnn_program *p, int64_t repeats, double seconds, int6
 int64_t fnn_program_size(const fnn_program *p) { return p->n; }
 
 fnn_program_step fnn_program_step_at(const fnn_program *p, int64_t i) {
-  return (fnn_program_step){p->steps[i].plan, p->steps[i].threads, p->steps[i].meets};
+  const step *s = &p->steps[i];
+  int threads = s->threads > 1 && fnn_threads() < s->threads ? fnn_threads() : s->threads;
+  return (fnn_program_step){s->plan, threads, s->meets && p->threads > 1};
 }
 
 int fnn_program_time(fnn_program *p, int64_t stamps) {

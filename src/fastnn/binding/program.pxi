@@ -2,6 +2,8 @@
 
 cdef enum:
     BRIEF = 5000  # ns: for less, giving up the GIL and taking it again would cost too much
+    LONG = 20_000_000  # ns: for more, others get a turn in between, and signals are looked after
+cdef double UNINTERRUPTED = 0.1  # s
 
 
 cdef class Program:
@@ -78,7 +80,23 @@ cdef class Program:
         return done
 
     def run(self, int64_t repeats=1, double seconds=0):
-        """Run all calls `repeats` times, or fewer if `seconds` have passed. Returns how often."""
+        """Run all calls `repeats` times, or fewer if `seconds` have passed. Returns how often.
+
+        A signal is looked after every tenth of a second: Ctrl-C ends it between two repetitions.
+        """
+        cdef int64_t done = 0
+        cdef double left = seconds, slice, begin
+        if repeats * fnn_program_expected(self.program) < LONG:
+            return self.slice(repeats, seconds)
+        while done < repeats and (seconds <= 0 or left > 0):
+            slice = UNINTERRUPTED if seconds <= 0 or left > UNINTERRUPTED else left
+            begin = monotonic()
+            done += self.slice(repeats - done, slice)
+            left -= monotonic() - begin
+            PyErr_CheckSignals()
+        return done
+
+    cdef int64_t slice(self, int64_t repeats, double seconds) except -1:
         self.take()
         try:
             return self.execute(repeats, seconds)
