@@ -1,64 +1,15 @@
 """Trainer: recorded steps give the bits of steps in Python, in everything that fit leaves behind."""
 
-import warnings
-
 import numpy as np
 import pytest
 
 import fastnn
-from fastnn import Trainer, nn, optimizers, regularizers, schedules
+from fastnn import nn, optimizers, regularizers, schedules
 from fastnn.data import Batches
-from fastnn.training import Callback, Checkpoint, EarlyStopping, Lambda, NonFiniteError, ScheduleLR
+from fastnn.training import Callback, Checkpoint, EarlyStopping, Lambda, ScheduleLR
 from fastnn.training.checkpoint import read_tree
 from fastnn.training.work import Stretches
-
-RNG = np.random.default_rng(1)
-X = RNG.normal(size=(300, 6)).astype(np.float32)
-Y = (X[:, 0] + X[:, 1] > 0).astype(np.int64) + (X[:, 2] > 1).astype(np.int64)
-T = (X @ RNG.normal(size=(6, 2))).astype(np.float32)
-
-
-def mlp(out=3):
-    return nn.Sequential(
-        nn.Linear(6, 16), nn.BatchNorm1d(16), nn.GELU(), nn.Dropout(0.3), nn.Linear(16, out)
-    )
-
-
-def bits(value):
-    """Anything that a run leaves behind, as something that == compares by bits."""
-    if isinstance(value, fastnn.Tensor):
-        value = value.detach().numpy()
-    if isinstance(value, np.ndarray):
-        return (value.dtype.str, value.shape, value.tobytes())
-    if isinstance(value, dict):
-        return {k: bits(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [bits(v) for v in value]
-    return np.float64(value).tobytes() if isinstance(value, float) else value
-
-
-def run(compile, fit, make=mlp, data=(X, Y), seed=0, **options):
-    """What is left behind by a Trainer's run."""
-    fastnn.manual_seed(seed)
-    model = make()
-    options = {"loss": "cross_entropy", "metrics": ["accuracy"], **options}
-    trainer = Trainer(model, compile=compile, **options)
-    history = fit(trainer, *data)
-    return trainer, bits(
-        [
-            model.state_dict(),
-            trainer.optimizer.state_dict(),
-            fastnn.random.get_state(),
-            history.history,
-            history.epoch,
-            trainer.epochs_done,
-        ]
-    )
-
-
-def plain(trainer, x, y, **options):
-    options = {"epochs": 3, "batch_size": 32, "verbose": 0, **options}
-    return trainer.fit(x, y, **options)
+from trainer_runs import OPTIMIZERS, RNG, T, X, Y, bits, both, mlp, nn_small, plain, run
 
 
 @pytest.fixture
@@ -75,30 +26,7 @@ def stretches(monkeypatch):
     return counts
 
 
-def both(fit=plain, **options):
-    """The two ways are the same to the last bit."""
-    trainer, compiled = run(True, fit, **options)
-    assert not trainer._learning.plain
-    _, eager = run(False, fit, **options)
-    assert compiled == eager
-
-
 # --- the whole of what fit takes ---
-
-OPTIMIZERS = {
-    "sgd": lambda p: optimizers.SGD(p, lr=0.1),
-    "momentum": lambda p: optimizers.SGD(p, lr=0.1, momentum=0.9, nesterov=True, clip_norm=0.5),
-    "adam": "adam",
-    "amsgrad": lambda p: optimizers.Adam(p, amsgrad=True, clip_value=0.01),
-    "adamw": lambda p: optimizers.AdamW(p, weight_decay=0.1),
-    "nadam": lambda p: optimizers.NAdam(p),
-    "rmsprop": lambda p: optimizers.RMSprop(p, centered=True, momentum=0.5),
-    "adagrad": lambda p: optimizers.Adagrad(p, lr_decay=0.01),
-    "lion": lambda p: optimizers.Lion(p),
-    "groups": lambda p: optimizers.SGD(
-        [{"params": q, "lr": 0.1 / (i + 1)} for i, q in enumerate(p)], lr=0.1, momentum=0.5
-    ),
-}
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -111,10 +39,6 @@ def test_optimizers(name, stretches):
 @pytest.mark.parametrize("batch_size", [1, 50, 300, 299])
 def test_batch_sizes(batch_size, shuffle):
     both(lambda t, x, y: plain(t, x, y, batch_size=batch_size, shuffle=shuffle), make=nn_small)
-
-
-def nn_small():
-    return nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
 
 
 def test_many_outputs_wait_for_the_metrics():
@@ -376,126 +300,3 @@ def test_checkpoints_in_the_middle_of_stretches(tmp_path, stretches):
         found.append(bits(trees))
     assert found[0] == found[1]
     assert stretches == [4, 4, 1, 1] * 3
-
-
-# --- what is not finite ---
-
-
-@pytest.mark.parametrize("shuffle", [True, False])
-def test_a_loss_that_is_not_finite_ends_the_run_before_its_step(shuffle):
-    def fail(t, x, y):
-        with pytest.raises(NonFiniteError) as error:
-            plain(t, x, y, epochs=50, shuffle=shuffle)
-        t.error = error.value
-        return fastnn.training.History()
-
-    def diverging():
-        return nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.Dropout(), nn.Linear(16, 2))
-
-    found = []
-    for way in (True, False):
-        trainer, left = run(
-            way,
-            fail,
-            make=diverging,
-            loss="mse",
-            metrics=["mae"],
-            data=(X, T),
-            optimizer=lambda p: optimizers.SGD(p, lr=30.0),
-        )
-        found.append((left, str(trainer.error), trainer.error.epoch, trainer.error.step))
-    assert found[0] == found[1]
-
-
-def test_the_guard_can_be_taken_away():
-    from fastnn.training import TerminateOnNonFinite
-
-    both(
-        lambda t, x, y: plain(t, x, y, callbacks=[TerminateOnNonFinite(enabled=False)]),
-        optimizer=lambda p: optimizers.SGD(p, lr=1e12), make=nn_small,
-    )  # fmt: skip
-
-
-# --- what cannot be recorded ---
-
-
-class Reads(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.inner = mlp()
-
-    def forward(self, x):
-        y = self.inner(x)
-        return y * 2 if float(y.sum().item()) > 0 else y
-
-
-def test_a_step_that_reads_values_runs_in_python_and_says_so_once():
-    with pytest.warns(RuntimeWarning, match=r"in forward.*compile=False") as caught:
-        trainer, found = run(True, plain, make=Reads)
-        plain(trainer, X, Y)
-    assert len(caught) == 1
-    assert caught[0].filename == __file__
-    assert found == run(False, plain, make=Reads)[1]
-
-
-def test_hooks_of_the_user_run_at_every_step():
-    def fit(t, x, y):
-        counts = []
-        with t.model[0].register_forward_hook(lambda *a: counts.append(1)):
-            history = plain(t, x, y)
-        assert len(counts) == 30
-        return history
-
-    with pytest.warns(RuntimeWarning, match="layer '0' has a hook"):
-        _, found = run(True, fit)
-    assert found == run(False, fit)[1]
-
-
-def test_lbfgs_and_compile_false_say_nothing():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        run(
-            True,
-            plain,
-            make=lambda: nn.Linear(6, 2),
-            loss="mse",
-            metrics=[],
-            optimizer="lbfgs",
-            data=(X, T),
-        )
-        run(False, plain, make=Reads)
-
-
-def test_an_error_on_the_data_is_the_one_that_python_gives():
-    """Labels out of range in the middle of an epoch."""
-    bad = Y.copy()
-    bad[200] = 7
-    messages = []
-    for way in (True, False):
-        with pytest.raises((ValueError, IndexError)) as error:
-            run(way, lambda t, x, y: plain(t, x, y, shuffle=False), data=(X, bad))
-        messages.append((type(error.value), str(error.value)))
-    assert messages[0] == messages[1]
-
-
-# --- evaluate and predict ---
-
-
-def test_evaluate_and_predict():
-    compiled, _ = run(True, plain)
-    eager, _ = run(False, plain)
-    for rows in (300, 7):
-        for size in (256, 50, 1):
-            for _ in range(3):
-                want = eager.evaluate(X[:rows], Y[:rows], batch_size=size)
-                assert bits(compiled.evaluate(X[:rows], Y[:rows], batch_size=size)) == bits(want)
-                want = eager.predict(X[:rows], batch_size=size)
-                assert bits(compiled.predict(X[:rows], batch_size=size)) == bits(want)
-    assert any(r is not None for r in compiled._predicting._kinds.values())
-
-
-def test_predictions_are_not_overwritten_by_the_next():
-    trainer, _ = run(True, plain)
-    first = [trainer.predict(X[i : i + 20]) for i in range(0, 200, 20)]
-    for i, found in enumerate(first):
-        assert bits(found) == bits(trainer.model.eval()(fastnn.Tensor(X[20 * i : 20 * i + 20])))

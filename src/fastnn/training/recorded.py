@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import random
+import sys
 from collections.abc import Callable, Sequence
 from operator import is_not
 from typing import Any, NamedTuple
@@ -61,7 +63,7 @@ class _Recorded:
         self._log: Tensor | None = None
 
     def _record(self, step: Callable[[], Any], inputs: Sequence[Tensor] = ()) -> None:
-        self._recording = record(step, inputs)
+        self._recording = record(lambda: _without_draws(step), inputs)
         self._parts = self._subject.parts()
         self._changes = change_count()
 
@@ -234,3 +236,22 @@ def _copied(output: Any) -> Any:
     made = empty_like(output)
     launch(op.copy, (output, made))
     return made
+
+
+def _without_draws(step: Callable[[], Any]) -> Any:
+    """The step's result, unless it draws from generators whose numbers a replay would repeat."""
+    numpys = sys.modules.get("numpy.random")  # numpy imports it at the first use
+    states = random.getstate(), None if numpys is None else numpys.get_state(legacy=False)
+    result = step()
+    drawn = random.getstate() != states[0]
+    if numpys is not None:
+        drawn = drawn or repr(numpys.get_state(legacy=False)) != repr(states[1])
+    if not drawn:
+        return result
+    random.setstate(states[0])
+    if numpys is not None:
+        numpys.set_state(states[1])
+    raise RecordingError(
+        "the model or the loss draws from random or numpy.random, which would repeat its numbers; "
+        "fastnn.random does not"
+    )

@@ -11,7 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from .._core import RecordingError
 from ..data import Batches
@@ -139,7 +139,7 @@ def one(job: Job, batch: Batch, way: Way) -> Piece:
     return Piece(losses or [0.0], inputs[0].shape[0], output, y, weight)
 
 
-def again(job: Job, batch: Batch, way: Way, failed: Failed) -> None:
+def again(job: Job, batch: Batch, way: Way, failed: Failed) -> NoReturn:
     """Raise the error for a batch that failed when it was replayed: the one that Python gives."""
     if failed.loss is not None and way.explain is not None:
         raise way.explain(batch[0], failed.loss) from None
@@ -147,6 +147,7 @@ def again(job: Job, batch: Batch, way: Way, failed: Failed) -> None:
         one(job, batch, way)
     except Exception as error:
         raise error from None
+    raise failed.__cause__ or failed
 
 
 def work(job: Job, feed: Feed, way: Way, first: int, number: int) -> Iterator[Piece]:
@@ -168,7 +169,6 @@ def work(job: Job, feed: Feed, way: Way, first: int, number: int) -> Iterator[Pi
             loss, output = recorded.run(batch, way.keeps)
         except Failed as failed:
             again(job, batch, way, failed)
-            raise
         yield Piece([loss], inputs[0].shape[0], output, y, weight)
 
 
@@ -220,7 +220,6 @@ class Stretches:
             done += count
             if failure is not None:
                 again(self.job, next(self.feed.from_batch(done, number)), way, failure)
-                raise failure
         if done < self.batches:
             for batch in self.feed.from_batch(done, number):
                 yield one(self.job, batch, way)
@@ -254,15 +253,14 @@ class Stretches:
             return Piece(losses, steps.rows, None, None, None)
         begin = first * self.batch
         rows = slice(begin, begin + count * steps.rows)
-        _, y, weight = [
-            None
-            if x is None or isinstance(x, tuple)
-            else x[rows]
-            if order is None
-            else x.take(order[rows])
-            for x in self.columns
-        ]
+        _, *others = self.columns
+        y, weight = [None if x is None else _chosen(x, rows, order) for x in others]
         return Piece(losses, steps.rows, steps.outputs(slot, count), y, weight)
+
+
+def _chosen(x: Tensor, rows: slice, order: Tensor | None) -> Tensor:
+    """The rows that have these places in an order."""
+    return x[rows] if order is None else x.take(order[rows])
 
 
 def _outside() -> int:
