@@ -417,6 +417,22 @@ def test_hooks_are_part_of_the_recording():
     check_same(doubled, compiled(data(2, 3)) * 2)
 
 
+def test_methods_can_be_compiled():
+    class Work:
+        def __init__(self, factor):
+            self.weight = Tensor(np.float32([factor]))
+
+        @fastnn.compile
+        def times(self, x):
+            return x * self.weight
+
+    works = [Work(2), Work(3)]
+    for _ in range(3):
+        for work in works:
+            assert work.times(np.float32([5])).item() == 5 * work.weight.item()
+    assert sum(len(found) for found in Work.times._recordings.values()) == 2
+
+
 FUNCTIONS = {
     "a mask made of numbers": lambda x, i: x[np.array([True, False, True, False])],
     "an index list": lambda x, i: x[[2, 0]],

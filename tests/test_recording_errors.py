@@ -143,6 +143,28 @@ def test_state_that_a_module_replaces():
         fastnn.compile(Recurrent())(np.float32([1, 2, 3]))
 
 
+def test_state_of_a_closure_that_is_replaced():
+    h = fastnn.zeros(3)
+
+    def step(x):
+        nonlocal h
+        h = ops.tanh(h + x)
+        return h * 2
+
+    with pytest.raises(RecordingError, match=r"shape \(3,\).*let go.*copy_"):
+        fastnn.compile(step)(np.float32([1, 2, 3]))
+    queue = [fastnn.ones(3), fastnn.ones(3)]
+    with pytest.raises(RecordingError, match="let go"):
+        fastnn.compile(lambda x: x + queue.pop())(np.float32([1, 2, 3]))
+
+
+def test_a_graph_from_outside_that_is_used_up():
+    w = Tensor([1.0, 2.0], requires_grad=True)
+    loss = (w.detach().clone() * w).sum()
+    with pytest.raises(RecordingError, match="let go"):
+        fastnn.compile(lambda: loss.backward())()
+
+
 def test_a_failed_recording_leaves_no_trace():
     fastnn.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 2))

@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from functools import update_wrapper
+from types import MethodType
 from typing import Any
 from weakref import WeakSet
 
@@ -172,6 +173,10 @@ class Compiled(_core.Caller):
         self._recordings: dict[Any, list[Recording]] = {}
         self._moves = _core.move_count()
         update_wrapper(self, function, updated=())
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """As a method: the instance is the first argument."""
+        return self if instance is None else MethodType(self, instance)
 
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Where no recording that is ready fits: find one, or record."""

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -149,6 +149,23 @@ class _Memory:
     first: int  # the call that is the first to touch it
     readonly: bool  # whether nobody may write it
     written: bool = False
+    views: list[_core.Array] = field(default_factory=list)  # of memory from outside, one a use
+
+    def forsaken(self) -> bool:
+        """Whether memory from outside was used, and nobody but us has it now."""
+        if not self.views or self.readonly or _core.lender_is_held(self.owner):
+            return False
+        uses = Counter(map(id, self.views))
+        if sys.getrefcount(self.owner) > 2 + len(
+            uses
+        ):  # ours, getrefcount's argument, and the views'
+            return False
+        for i in range(len(self.views)):
+            # In our list and in the call for each use, as the buffer's array, and getrefcount's argument.
+            ours = 2 * uses[id(self.views[i])] + (self.buffer.array is self.views[i]) + 1
+            if sys.getrefcount(self.views[i]) > ours:
+                return False
+        return True
 
     def settle(self, results: int) -> Call | None:
         """Decide whether the memory stays, or is the program's to place. Returns the call to begin with.
@@ -196,6 +213,8 @@ def _lift(recorded: list[Any], recording: int, result_owners: Counter[int]) -> l
                     piece.buffer.array = array
             piece.written |= i >= n_inputs
             fixed = None if born else array
+            if not born:
+                piece.views.append(array)
             views.append((piece.buffer, offset, array.shape, array.strides, array.code, fixed))
         lifted.append((op, views, scalars))
     if recorded:
@@ -203,6 +222,14 @@ def _lift(recorded: list[Any], recording: int, result_owners: Counter[int]) -> l
     recorded.clear()
     before: dict[int, list[Call]] = {}
     for key, piece in memory.items():
+        if piece.forsaken():
+            shape = piece.views[0].shape
+            raise _core.RecordingError(
+                f"{_core.user_line()}: a tensor of shape {shape} from outside the function was used and then "
+                "let go while it was recorded: each replay would use that same tensor again. Where another "
+                "took its place, as in h = f(h), write into it instead, as in h.copy_(f(h)); or pass it as "
+                "an argument and return it"
+            )
         call = piece.settle(result_owners[key])
         if call is not None:
             before.setdefault(piece.first, []).append(call)
