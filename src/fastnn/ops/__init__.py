@@ -2,6 +2,7 @@
 
 from .activation import *
 from .arithmetic import *
+from .assign import *
 from .broadcast import *
 from .comparison import *
 from .copying import *
