@@ -116,6 +116,7 @@ FNN_INLINE fnn_u64v vu_mul32(fnn_u64v a, fnn_u64v b) {
 #define m_or FNN_R(m_or)
 #define m_not FNN_R(m_not)
 #define m_any FNN_R(m_any)
+#define m_first FNN_R(m_first)
 #define v_select FNN_R(v_select)
 #define v_sum FNN_R(v_sum)
 #define v_hmax FNN_R(v_hmax)
