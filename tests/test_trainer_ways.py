@@ -240,3 +240,30 @@ def test_predictions_are_not_overwritten_by_the_next():
     first = [trainer.predict(X[i : i + 20]) for i in range(0, 200, 20)]
     for i, found in enumerate(first):
         assert bits(found) == bits(trainer.model.eval()(fastnn.Tensor(X[20 * i : 20 * i + 20])))
+
+
+def test_predictions_follow_the_weights():
+    """Whoever changes them: a recording may keep weights in a form of its own."""
+    trainer, _ = run(
+        True, plain, make=lambda: nn.Sequential(nn.Linear(6, 64), nn.ReLU(), nn.Linear(64, 3))
+    )
+    model = trainer.model
+    kept = model.state_dict()
+
+    def changes():
+        yield
+        model[0].weight.numpy()[...] *= 0.5
+        yield
+        model.load_state_dict(kept)
+        yield
+        plain(trainer, X, Y)
+        yield
+        ema = optimizers.EMA(model.parameters())
+        plain(trainer, X, Y)
+        with ema.apply():
+            yield
+        yield
+
+    for _ in changes():
+        for _ in range(3):
+            assert bits(trainer.predict(X)) == bits(model.eval()(fastnn.Tensor(X)))
