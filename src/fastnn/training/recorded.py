@@ -14,6 +14,7 @@ import numpy as np
 from .._core import RecordingError, change_count, launch
 from .._core import ops as op
 from ..compiler import record
+from ..compiler.guard import random_states
 from ..scope import scope
 from ..tensor import Tensor, empty, empty_like, zeros
 from .feed import Batch
@@ -241,16 +242,14 @@ def _copied(output: Any) -> Any:
 def _without_draws(step: Callable[[], Any]) -> Any:
     """The step's result, unless it draws from generators whose numbers a replay would repeat."""
     numpys = sys.modules.get("numpy.random")  # numpy imports it at the first use
-    states = random.getstate(), None if numpys is None else numpys.get_state(legacy=False)
+    before, python = random_states(), random.getstate()
+    state = None if numpys is None else numpys.get_state()
     result = step()
-    drawn = random.getstate() != states[0]
-    if numpys is not None:
-        drawn = drawn or repr(numpys.get_state(legacy=False)) != repr(states[1])
-    if not drawn:
+    if random_states() == before:
         return result
-    random.setstate(states[0])
+    random.setstate(python)
     if numpys is not None:
-        numpys.set_state(states[1])
+        numpys.set_state(state)
     raise RecordingError(
         "the model or the loss draws from random or numpy.random, which would repeat its numbers; "
         "fastnn.random does not"
