@@ -8,11 +8,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cache
 
 from .. import _core
 from ..dtypes import BY_CODE
 
-__all__ = ["Buffer", "Call", "Program", "View"]
+__all__ = ["Buffer", "Call", "Program", "View", "inputs_of", "span"]
+
+
+@cache
+def _names(op: int) -> tuple[str, str]:
+    """The name of an op, and of its family."""
+    return _core.op_info(op)[:2]
+
+
+@cache
+def inputs_of(op: int) -> int:
+    """How many inputs an op has; its outputs come after them."""
+    return len(_core.op_info(op)[2].split("->")[0].split())
 
 
 @dataclass(eq=False)
@@ -64,11 +77,15 @@ class Call:
 
     @property
     def name(self) -> str:
-        return _core.op_info(self.op)[0]
+        return _names(self.op)[0]
+
+    @property
+    def family(self) -> str:
+        return _names(self.op)[1]
 
     def split(self) -> tuple[list[View], list[View]]:
         """(inputs, outputs), without the absent ones."""
-        n = len(_core.op_info(self.op)[2].split("->")[0].split())
+        n = inputs_of(self.op)
         return (
             [v for v in self.views[:n] if v is not None],
             [v for v in self.views[n:] if v is not None],

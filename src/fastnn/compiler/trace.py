@@ -7,7 +7,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from ..dtypes import BY_CODE, int32, int64, uint8
 from ..tensor import Tensor
 from .guard import Guard, random_states, warn_of_constants
 from .layers import layer_names
-from .program import Buffer, Call, Program, View
+from .program import Buffer, Call, Program, View, inputs_of
 
 __all__ = ["arrays_in", "trace"]
 
@@ -117,14 +116,9 @@ def _read(calls: list[Any]) -> set[int]:
     return {
         id(_core.memory_of(array)[0])
         for op, arrays, *_ in calls
-        for array in arrays[: _inputs_of(op)]
+        for array in arrays[: inputs_of(op)]
         if array is not None
     }
-
-
-@cache
-def _inputs_of(op: int) -> int:
-    return len(_core.op_info(op)[2].split("->")[0].split())
 
 
 def arrays_in(value: Any) -> Iterator[_core.Array]:
@@ -197,7 +191,7 @@ def _lift(recorded: list[Any], recording: int, result_owners: Counter[int]) -> l
     lifted: list[tuple[int, list[Any], tuple[float, ...]]] = []
     layers = layer_names([scope for *_, scope in recorded])
     for number, (op, arrays, scalars, _) in enumerate(recorded):
-        n_inputs = _inputs_of(op)
+        n_inputs = inputs_of(op)
         views: list[Any] = []
         for i, array in enumerate(arrays):
             if array is None:

@@ -15,7 +15,7 @@ import numpy as np
 from .._core import launch, memory_of, note_change, note_use
 from .._core import ops as op
 from ..autograd import enable_grad
-from ..flat import adopt_gradient, flatten, runs
+from ..flat import adopt_gradient, flatten, gradients, runs
 from ..scope import scope
 from ..tensor import Tensor, empty
 from .group import MU_PRODUCT, STEP, ParamGroup
@@ -138,12 +138,13 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or with ``set_to_none=False`` set them to zero."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                if set_to_none or p.grad is None:
-                    p.grad = None
-                else:
-                    p.grad.detach().zero_()
+        params = [p for group in self.param_groups for p in group["params"]]
+        if set_to_none:
+            for p in params:
+                p.grad = None
+        else:
+            for gradient in gradients(params):
+                gradient.detach().zero_()
 
     @scope("optimizer")
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

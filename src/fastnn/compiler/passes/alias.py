@@ -6,8 +6,7 @@ element (or row) before it writes it. tests/test_memory_plan.py runs every entry
 
 from __future__ import annotations
 
-from ... import _core
-from ..program import Call, View
+from ..program import Call, View, inputs_of
 
 __all__ = ["onto"]
 
@@ -40,10 +39,9 @@ def onto(call: Call) -> list[tuple[View, View]]:
 
     That the input's values are not needed later is for the caller to know.
     """
-    name, family, arrays, _ = _core.op_info(call.op)
-    n_inputs = len(arrays.split("->")[0].split())
-    pointwise = family in ("map", "chain")
-    pairs = _PAIRS.get(name, ())
+    n_inputs = inputs_of(call.op)
+    pointwise = call.family in ("map", "chain")
+    pairs = _PAIRS.get(call.name, ())
     if pointwise:
         outputs = range(n_inputs, len(call.views))
         pairs = tuple((i, j) for j in outputs for i in range(n_inputs))

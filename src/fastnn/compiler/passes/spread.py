@@ -20,10 +20,10 @@ def shrink_repeated(program: Program) -> Program:
     meets the weights.
     """
     calls = list(program.calls)
-    uses = Uses(program)
+    uses = Uses(program.calls)
     for i, call in enumerate(program.calls):
         y = call.views[-1]
-        if _core.op_info(call.op)[1] != "map" or y is None or y.buffer.array is not None:
+        if call.family != "map" or y is None or y.buffer.array is not None:
             continue
         touches = uses.of(y.buffer)
         axes = _repeated(calls[i])
@@ -71,7 +71,7 @@ def _reading(call: Call, y: View, small: View) -> Call | None:
     """The call with the large result's place taken by the small one repeated; None if it cannot read that."""
     strides = tuple(0 if n == 1 else s for n, s in zip(small.shape, small.strides, strict=True))
     views = list(call.views)
-    pointwise = _core.op_info(call.op)[1] == "map"
+    pointwise = call.family == "map"
     for k, view in enumerate(views):
         if view is None or view.buffer is not y.buffer:
             continue

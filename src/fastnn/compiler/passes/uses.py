@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from bisect import bisect_left, insort
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 from ... import _core
-from ..program import Buffer, Call, Program, View, span
+from ..program import Buffer, Call, View, span
 
 __all__ = ["Touch", "Uses", "moved"]
 
 
-@dataclass(frozen=True)
-class Touch:
+class Touch(NamedTuple):
     """One view of one call."""
 
     call: int
-    view: View
     writes: bool
+    view: View
+    low: int  # the bytes that it spans: addresses where its memory is fixed, since buffers may share that
+    high: int
 
 
 class Uses:
     """The touches of each piece of memory, in order."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, calls: Sequence[Call]) -> None:
         self._of: dict[int, list[Touch]] = {}
-        self._fixed: list[Touch] = []
-        for i, call in enumerate(program.calls):
-            inputs, outputs = call.split()
-            for writes, views in ((False, inputs), (True, outputs)):
-                for view in views:
-                    touch = Touch(i, view, writes)
-                    self._of.setdefault(id(view.buffer), []).append(touch)
-                    if view.array is not None:
-                        self._fixed.append(touch)
+        self._fixed: list[Touch] = []  # of memory that has an address
+        for i, call in enumerate(calls):
+            for touch in _touches(i, call):
+                self._of.setdefault(id(touch.view.buffer), []).append(touch)
+                if touch.view.array is not None:
+                    self._fixed.append(touch)
+
+    def change(self, i: int, before: Call, after: Call | None) -> None:
+        """Another call, or none, is in the i-th's place."""
+        for view in filter(None, before.views):
+            listed = self.of(view.buffer)
+            listed[:] = [touch for touch in listed if touch.call != i]
+        first = bisect_left(self._fixed, i, key=_call)
+        while first < len(self._fixed) and self._fixed[first].call == i:
+            del self._fixed[first]
+        for touch in () if after is None else _touches(i, after):
+            insort(self._of.setdefault(id(touch.view.buffer), []), touch, key=_call)
+            if touch.view.array is not None:
+                insort(self._fixed, touch, key=_call)
 
     def of(self, buffer: Buffer) -> list[Touch]:
         """All touches of a buffer."""
@@ -42,16 +56,23 @@ class Uses:
         """All touches of the memory between a view's first and last byte."""
         low, high = _where(view)
         others = self.of(view.buffer) if view.array is None else self._fixed
-        found = []
-        for touch in others:
-            begin, end = _where(touch.view)
-            if begin < high and low < end:
-                found.append(touch)
-        return found
+        return [touch for touch in others if touch.low < high and low < touch.high]
+
+
+def _call(touch: Touch) -> int:
+    return touch.call
+
+
+def _touches(i: int, call: Call) -> list[Touch]:
+    inputs, outputs = call.split()
+    return [
+        Touch(i, writes, view, *_where(view))
+        for writes, views in ((False, inputs), (True, outputs))
+        for view in views
+    ]
 
 
 def _where(view: View) -> tuple[int, int]:
-    """The bytes that a view spans: addresses where its memory is fixed, since buffers may share that."""
     low, high = span(view)
     if view.array is None:
         return low, high
