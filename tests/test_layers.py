@@ -10,9 +10,9 @@ from fastnn.compiler.passes import PASSES
 X = np.ones((3, 4), np.float32)
 
 
-def layers(step, *args):
+def layers(step, *args, without=tuple(PASSES)):
     """(layer, op) of each recorded call."""
-    compiled = fastnn.compile(step, without=list(PASSES))
+    compiled = fastnn.compile(step, without=without)
     compiled(*args)
     return [(call.layer, call.name) for call in compiled.latest.program.calls]
 
@@ -101,3 +101,22 @@ def test_gradients_of_gradients_are_backward_once():
 
     found = {layer for layer, _ in layers(step, X)}
     assert found <= {"cube", "cube backward", "", "backward"} and "cube backward" in found
+
+
+def test_passes_keep_the_names():
+    model = nn.Sequential(
+        nn.Linear(4, 8), nn.BatchNorm1d(8), nn.GELU(), nn.Dropout(0.2), nn.Linear(8, 8), nn.Tanh(),
+        nn.Linear(8, 2),
+    )  # fmt: skip
+    optimizer = optimizers.AdamW(model.parameters(), clip_norm=1.0)
+
+    def step(x, y):
+        optimizer.zero_grad()
+        loss = fastnn.losses.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    found = layers(step, X, np.zeros(3, np.int64), without=())
+    assert all(layer for layer, _ in found)
+    assert {"0 Linear", "1 BatchNorm1d", "loss", "optimizer"} <= {layer for layer, _ in found}

@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .machine import Limits
-from .table import format_table, microseconds, percent
+from .table import amount, format_table, microseconds, percent
 from .trace import Stamp, write_trace
 
 __all__ = ["CallTime", "LayerTime", "Profile"]
+
+COLUMNS = ("us", "of time", "flops", "bytes", "GFLOP/s", "GB/s", "of limit")
 
 
 @dataclass(frozen=True)
@@ -192,28 +194,31 @@ class Profile:
         return format_table(rows) + "\n\n" + self.summary()
 
     def _call_rows(self, top: int | None) -> list[list[str]]:
-        rows = [
-            ["layer", "call", "us", "of time", "GFLOP/s", "GB/s", "of limit", "bound", "threads"]
-        ]
-        shown = sorted(self.calls, key=lambda c: -c.seconds)[:top]
-        if top is None:
-            shown = self.calls
+        rows = [["layer", "call", *COLUMNS, "bound", "threads"]]
+        shown = self.calls
+        if top is not None:
+            shown = sorted(shown, key=lambda c: -c.seconds)[:top]
         for c in shown:
-            numbers = [microseconds(c.each), percent(c.seconds / self.seconds)]
-            numbers += [f"{c.gflops:.1f}", f"{c.gbs:.1f}", percent(c.share), c.bound]
-            rows.append([c.layer, c.text, *numbers, str(c.threads)])
+            numbers = self._numbers(c, c.each, c.flops, c.bytes)
+            rows.append([c.layer, c.text, *numbers, c.bound, str(c.threads)])
         return rows
 
     def _group_rows(self, by: str, top: int | None) -> list[list[str]]:
-        rows = [[by, "calls", "us", "of time", "GFLOP/s", "GB/s", "of limit"]]
+        rows = [[by, "calls", *COLUMNS]]
+        steps = max(self.steps, 1)
         for g in self.by(by)[:top]:
-            numbers = [
-                microseconds(g.seconds / max(self.steps, 1)),
-                percent(g.seconds / self.seconds),
-            ]
-            numbers += [f"{g.gflops:.1f}", f"{g.gbs:.1f}", percent(g.share)]
+            numbers = self._numbers(g, g.seconds / steps, g.flops / steps, g.bytes / steps)
             rows.append([g.name, str(g.calls), *numbers])
         return rows
+
+    def _numbers(
+        self, x: CallTime | LayerTime, seconds: float, flops: float, size: float
+    ) -> list[str]:
+        """The columns that all tables have."""
+        return [
+            microseconds(seconds), percent(x.seconds / self.seconds), amount(flops), amount(size),
+            f"{x.gflops:.1f}", f"{x.gbs:.1f}", percent(x.share),
+        ]  # fmt: skip
 
     def summary(self) -> str:
         """What the time was spent on, for a step."""

@@ -77,7 +77,7 @@ def profile(
     times = max(1, int(WARM / call(1)))
     once = call(times) / times
     if repeats is None:
-        repeats = max(10, min(int(seconds / 2 / once), 100_000))
+        repeats = max(ROUNDS, min(int(seconds / 2 / once), 100_000))
     each, plain = -(-repeats // ROUNDS), 0.0
     measured = Measured([compiled.latest])
     for first in range(0, repeats, each):
