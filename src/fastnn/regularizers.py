@@ -154,8 +154,12 @@ class _Elementwise(_Penalty):
 
     def _of_run(self, run: Run) -> Tensor:
         with no_grad():
-            value = self._of(run.data)
+            value = self._value(run.data)
         return record(value, type(self).__name__, _run_backward, run.params, (self, run, run.data))
+
+    def _value(self, w: Tensor) -> Tensor:
+        """The sum for a vector, where no gradient is asked for."""
+        return self._of(w)
 
     def _slope(self, w: Tensor, dy: Tensor) -> Tensor:
         """The gradient at w, times dy, of one element."""
@@ -220,6 +224,9 @@ class L2(_Elementwise):
     def _of(self, w: Tensor) -> Tensor:
         return ops.sum(ops.square(w)) * self.factor
 
+    def _value(self, w: Tensor) -> Tensor:
+        return _squares(w, 0)[0] * self.factor
+
     def _slope(self, w: Tensor, dy: Tensor) -> Tensor:
         return w * (dy * (2 * self.factor))
 
@@ -234,6 +241,9 @@ class ElasticNet(_Elementwise):
 
     def _of(self, w: Tensor) -> Tensor:
         return ops.sum(ops.abs(w)) * self.l1 + ops.sum(ops.square(w)) * self.l2
+
+    def _value(self, w: Tensor) -> Tensor:
+        return ops.sum(ops.abs(w)) * self.l1 + _squares(w, 0)[0] * self.l2
 
     def _slope(self, w: Tensor, dy: Tensor) -> Tensor:
         return ops.sign(w) * (dy * self.l1) + w * (dy * (2 * self.l2))
@@ -280,18 +290,18 @@ class _NormConstraint(Regularizer):
         with no_grad():
             for _, w in self.parameters(model):
                 axis = tuple(range(1, w.ndim)) if self.axis is None else self.axis
-                w.copy_(w * self._scale(_norm(w, axis)))
+                w.copy_(w * self._scale(ops.sqrt(_squares(w, axis))))
 
     def _scale(self, norm: Tensor) -> Tensor:
         raise NotImplementedError
 
 
-def _norm(w: Tensor, axis: int | Sequence[int]) -> Tensor:
-    """The 2-norms over some axes, which are kept with length 1."""
+def _squares(w: Tensor, axis: int | Sequence[int]) -> Tensor:
+    """The sums of squares over some axes, which are kept with length 1."""
     reduced = normal_axes(axis, w.ndim, "regularizers")
     squares = empty([1 if k in reduced else n for k, n in enumerate(w.shape)], w.dtype)
     launch(op.sum_squares, (w.detach(), squares))
-    return ops.sqrt(squares)
+    return squares
 
 
 class MaxNorm(_NormConstraint):
