@@ -296,6 +296,27 @@ def test_the_footprint_adds_up():
     assert compiled.show().startswith("peak memory ")
 
 
+def test_what_a_step_takes_is_known_before_it_runs():
+    model = nn.Linear(100, 50)
+    optimizer = optimizers.Adam(model.parameters())
+    before = model.weight.numpy().copy()
+
+    def step(x):
+        optimizer.zero_grad()
+        loss = model(x).square().mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    compiled = fastnn.compile(step)
+    prepared = compiled.prepare(data(64, 100))
+    assert prepared.footprint.peak > 64 * 100 * 4 and "adam(" in compiled.show()
+    assert model.weight.grad is None
+    np.testing.assert_array_equal(model.weight.numpy(), before)
+    compiled(data(64, 100))
+    assert compiled.latest is prepared and (model.weight.numpy() != before).any()
+
+
 def test_a_program_above_the_limit_is_refused_and_nothing_is_run():
     model = nn.Sequential(nn.Linear(30, 200), nn.Tanh(), nn.Linear(200, 5))
     optimizer = optimizers.SGD(model.parameters(), lr=0.1, momentum=0.9)

@@ -180,18 +180,36 @@ class Compiled(_core.Caller):
 
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Where no recording that is ready fits: find one, or record."""
-        values: list[Tensor] = []
-        key = (is_grad_enabled(), _key((args, kwargs), values))
-        recording = self._find(key)
-        if recording is None:
-            recording = self._record(args, kwargs, values)
-            self._add(key, recording)
+        recording, values = self._recording(args, kwargs)
         recording.fitted = _core.change_count()
         if not kwargs and all(isinstance(x, (Tensor, np.ndarray)) for x in args):
             others = [r for r in self.ready if r is not recording]
             self.ready = [recording, *others[: READY - 1]]
         self.latest = recording
         return recording(*values)
+
+    def prepare(self, *args: Any, **kwargs: Any) -> Recording:
+        """Record for arguments of this kind, where that was not done yet, and run nothing.
+
+        Examples
+        --------
+        >>> import fastnn
+        >>> double = fastnn.compile(lambda x: x * 2)
+        >>> double.prepare(fastnn.zeros((500, 500))).footprint.peak  # input and result, 1 MB each
+        2000004
+        """
+        self.latest, _ = self._recording(args, kwargs)
+        return self.latest
+
+    def _recording(self, args: Any, kwargs: Any) -> tuple[Recording, list[Tensor]]:
+        """The recording for arguments, made now if there is none, and the tensors among them."""
+        values: list[Tensor] = []
+        key = (is_grad_enabled(), _key((args, kwargs), values))
+        recording = self._find(key)
+        if recording is None:
+            recording = self._record(args, kwargs, values)
+            self._add(key, recording)
+        return recording, values
 
     def _find(self, key: Any) -> Recording | None:
         """The recording for the arguments that fits."""
@@ -284,7 +302,8 @@ def compile(
         Names of passes to leave out (`fastnn.compiler.passes.PASSES`), to see what each does.
     memory_limit : int or str, optional
         The most memory that a recording may take besides what was there before (parameters, data), in bytes
-        or as ``"512 MB"``. It is known before anything runs, and is the first line of `Compiled.show`.
+        or as ``"512 MB"``. It is known before anything runs: `Compiled.prepare` tells it, and the first
+        line of `Compiled.show`.
 
     Notes
     -----
