@@ -238,18 +238,19 @@ def run_lines(program, state, x, results):
             overwrite_part(made, pool[what[1] % len(pool)])
         else:
             made = slope(pool[what[0] % len(pool)], pool[what[1] % len(pool)])
-        pool.append(made[:16, :16])
+        pool.append(made[: 4 * x.shape[1], : 4 * x.shape[1]])
     return [pool[i % len(pool)] for i in results]
 
 
-def outcome(program, results, compile):
+def outcome(program, results, scale, compile):
     """What some calls give and leave in the state, or the error that the first of them raises."""
     fastnn.manual_seed(4)
-    state = [Tensor(np.full((3, 4), 0.5, np.float32)), Tensor(np.ones((1, 4), np.float32))]
+    shape = (3 * scale, 4 * scale)
+    state = [Tensor(np.full(shape, 0.5, np.float32)), Tensor(np.ones((1, shape[1]), np.float32))]
     function = compile(lambda x: run_lines(program, state, x * 1, results))
     seen = []
     for i in range(3):
-        x = np.random.default_rng(i).standard_normal((3, 4)).astype(np.float32)
+        x = np.random.default_rng(i).standard_normal(shape).astype(np.float32)
         try:
             seen.append([y.detach().numpy().tobytes() for y in function(Tensor(x))])
         except RuntimeError as error:  # a value that a gradient needs was changed
@@ -259,9 +260,18 @@ def outcome(program, results, compile):
 
 
 @settings(quick, max_examples=60)
-@given(lines, st.lists(number, min_size=1, max_size=4), st.sampled_from([None, *PASSES]))
-def test_random_functions(program, results, without):
+@given(
+    lines,
+    st.lists(number, min_size=1, max_size=4),
+    st.sampled_from([1, 1, 11]),
+    st.sampled_from([None, *PASSES]),
+    st.sampled_from([1, 2, 4]),
+)
+def test_random_functions(program, results, scale, without, threads):
     def compile(function):
         return fastnn.compile(function, without=(without,) if without else ())
 
-    assert outcome(program, results, compile) == outcome(program, results, lambda f: f)
+    with using_threads(1):
+        want = outcome(program, results, scale, lambda f: f)
+    with using_threads(threads):
+        assert outcome(program, results, scale, compile) == want

@@ -180,7 +180,7 @@ class _Memory:
         if kept or results or (self.filled and not self.written):
             self.buffer.array = self.whole
             self.buffer.kind = "kept" if kept or results else "constant"
-        if not self.filled or not self.written or kept:
+        if not self.filled or not self.written or kept or not self.whole.size:
             return None
         return _setting_up(self.buffer, self.whole)
 
