@@ -137,6 +137,10 @@ cdef class Array:
         dims = <Py_ssize_t *>malloc((2 * n + 1) * sizeof(Py_ssize_t))
         if dims == NULL:
             raise MemoryError()
+        dims[2 * n] = 0
+        if not self.locked:
+            lend(self.owner)
+            dims[2 * n] = <Py_ssize_t><void *>self.owner
         for i in range(n):
             dims[i] = self.a.shape[i]
             dims[n + i] = self.a.stride[i] * itemsize
@@ -153,7 +157,10 @@ cdef class Array:
         view.internal = dims
 
     def __releasebuffer__(self, Py_buffer *view):
+        cdef void *owner = <void *>(<Py_ssize_t *>view.internal)[2 * view.ndim]
         free(view.internal)
+        if owner != NULL:
+            returned(<Owner>owner)
 
     def __dlpack_device__(self):
         """The device in DLPack's numbers: the CPU."""

@@ -7,7 +7,7 @@ cdef struct Lent:
 
 
 cdef void give_back(DLManagedTensor *managed) noexcept with gil:
-    Py_DECREF(<object>managed.manager_ctx)
+    returned(<Owner>managed.manager_ctx)
     free(<void *>managed)
 
 
@@ -38,8 +38,8 @@ cdef object to_capsule(Array x):
     t.dtype.bits = 8 * ITEMSIZE[x.a.dtype]
     t.dtype.code = {FNN_F32: 2, FNN_F64: 2, FNN_I64: 0, FNN_I32: 0, FNN_U8: 1, FNN_BOOL: 6}[x.a.dtype]
     lent.managed.deleter = give_back
-    lent.managed.manager_ctx = <void *>x
-    Py_INCREF(x)
+    lent.managed.manager_ctx = <void *>x.owner
+    lend(x.owner)
     try:
         return PyCapsule_New(lent, "dltensor", <void (*)(object) noexcept>drop_capsule)
     except BaseException:
@@ -79,5 +79,6 @@ def from_capsule(type cls not None, capsule):
     check_count(&y.a)
     PyCapsule_SetName(capsule, "used_dltensor")
     owner.managed = managed
+    owner.lent = 1  # it is somebody's
     y.owner = owner
     return y

@@ -86,6 +86,8 @@ cdef class Owner:
     cdef int64_t recording
     cdef int64_t born
     cdef bint filled  # whether Python was given it to write in that recording
+    cdef int64_t lent  # to how many others that may write it, who do not tell when they do
+    cdef int64_t loans  # how often it was
 
 
 cdef class Pooled(Owner):
@@ -114,3 +116,16 @@ cdef class Borrowed(Owner):
     def __dealloc__(self):
         if self.managed != NULL and self.managed.deleter != NULL:
             self.managed.deleter(self.managed)
+
+
+cdef void lend(Owner owner) noexcept:
+    """Somebody may write the memory from now on without telling. Keeps it alive."""
+    owner.lent += 1
+    owner.loans += 1
+    Py_INCREF(owner)
+
+
+cdef void returned(Owner owner) noexcept:
+    """The end of a loan."""
+    owner.lent -= 1
+    Py_DECREF(owner)

@@ -4,6 +4,46 @@ cdef enum:
     BRIEF = 5000  # ns: for less, giving up the GIL and taking it again would cost too much
     LONG = 20_000_000  # ns: for more, others get a turn in between, and signals are looked after
 cdef double UNINTERRUPTED = 0.1  # s
+cdef int64_t isa_choices = 0  # how often an instruction set was chosen
+
+
+cdef struct Seen:
+    int64_t version
+    int64_t loans
+    bint lent
+
+
+cdef class Watch:
+    """Tells whether memory may have been written since it was last asked: by a launch or a program, which
+    count, or by those that it is lent to (numpy arrays over it), who need not say."""
+    cdef list owners
+    cdef Seen *seen
+
+    def __cinit__(self, list owners):
+        self.owners = owners
+        self.seen = <Seen *>malloc((len(owners) + 1) * sizeof(Seen))
+        if self.seen == NULL:
+            raise MemoryError()
+        self.forget()
+
+    def __dealloc__(self):
+        free(self.seen)
+
+    cdef void forget(self) noexcept:
+        """All may have been written."""
+        for i in range(len(self.owners)):
+            self.seen[i].version = -1
+
+    cdef bint changed(self):
+        cdef Owner owner
+        cdef Seen *seen = self.seen
+        cdef bint any_changed = False
+        for owner in self.owners:
+            if owner.version != seen.version or owner.loans != seen.loans or seen.lent or owner.lent:
+                any_changed = True
+                seen.version, seen.loans, seen.lent = owner.version, owner.loans, owner.lent > 0
+            seen += 1
+        return any_changed
 
 
 cdef class Program:
@@ -12,13 +52,18 @@ cdef class Program:
     Parameters
     ----------
     calls : list of (op, arrays, scalars)
+    prologue : list of (op, arrays, scalars)
+        Calls to run before these: the first time, and when what they read may have been written since.
     """
     cdef fnn_program *program
     cdef list calls
     cdef list written  # the owners of what the calls write
     cdef PyThread_type_lock running
+    cdef Program prologue
+    cdef Watch watch  # what the prologue reads
+    cdef int64_t isa  # the number of the choice of instruction set that it was made for
 
-    def __cinit__(self, list calls):
+    def __cinit__(self, list calls, prologue=()):
         cdef fnn_call *c
         cdef fnn_failure why
         cdef fnn_status status
@@ -40,7 +85,12 @@ cdef class Program:
             free(c)
         if status != FNN_OK:
             raise_failure(calls[at][0], status, &why, calls[at][1])
-        self.written = written_by(calls)
+        self.written = touched_by(calls, True)
+        self.isa = isa_choices
+        if prologue:
+            self.prologue = Program(list(prologue))
+            made = self.prologue.written
+            self.watch = Watch([x for x in touched_by(list(prologue), False) if x not in made])
 
     def __dealloc__(self):
         fnn_program_free(self.program)
@@ -60,6 +110,18 @@ cdef class Program:
     cdef void leave(self) noexcept:
         PyThread_release_lock(self.running)
 
+    cdef int prepare(self) except -1:
+        """What must be so before the calls run."""
+        if self.isa != isa_choices:
+            raise RecordingError("recorded with another instruction set; record it anew")
+        if self.prologue is not None and self.watch.changed():
+            try:
+                self.prologue.execute(1, 0)
+            except BaseException:
+                self.watch.forget()
+                raise
+        return 0
+
     cdef int64_t execute(self, int64_t repeats, double seconds) except -1:
         """Run it, which the caller has taken."""
         cdef fnn_failure why
@@ -67,6 +129,7 @@ cdef class Program:
         cdef int64_t done = 0, at = 0
         cdef Owner owner
         why.message = NULL
+        self.prepare()
         if repeats * fnn_program_expected(self.program) < BRIEF:
             status = fnn_program_run(self.program, repeats, seconds, &done, &at, &why)
         else:
@@ -159,11 +222,11 @@ cdef class Program:
         return found
 
 
-cdef list written_by(list calls):
-    """The owners of what calls write, each once."""
+cdef list touched_by(list calls, bint written):
+    """The owners of what calls write, or of what they read, each once."""
     found = {}
     for op, arrays, _ in calls:
-        for array in arrays[N_INPUTS[op]:]:
+        for array in arrays[N_INPUTS[op]:] if written else arrays[:N_INPUTS[op]]:
             if array is not None:
                 owner = (<Array>array).owner
                 found[id(owner)] = owner

@@ -12,7 +12,8 @@ def isa_compiled():
 
 
 def isa_select(name=None):
-    """Choose the kernels by name, or the best for None. Between launches only."""
+    """Choose the kernels by name, or the best for None. Between launches only: recordings are lost."""
+    global isa_choices, moves
     cdef bytes encoded = b"" if name is None else name.encode()
     cdef int status = fnn_isa_select(NULL if name is None else <const char *>encoded)
     if status == -1:
@@ -20,6 +21,8 @@ def isa_select(name=None):
     if status == -2:
         usable = [n for n, supported in isa_compiled().items() if supported]
         raise ValueError(f"FASTNN_ISA={name}: this CPU lacks it; it has {', '.join(usable)}")
+    isa_choices += 1
+    moves += 1
 
 
 def isa_name():

@@ -22,7 +22,7 @@ class Footprint:
     workspace : int
         Scratch memory of the calls.
     inputs, constants : int
-        What arguments are copied into, and what the function made in Python.
+        What arguments are copied into, and what the function made in Python or is computed only once.
     kept : int
         Results, and what the function stored somewhere: the state of an optimizer, gradients.
     yours : int
@@ -39,14 +39,15 @@ class Footprint:
     @classmethod
     def of(cls, program: Program, workspace: int) -> Footprint:
         """The footprint of a planned program whose calls share so much scratch memory."""
-        sizes = dict.fromkeys(("input", "constant", "kept", "yours"), 0)
+        sizes = dict.fromkeys(("input", "constant", "prologue", "kept", "yours"), 0)
         for buffer in program.buffers():
             if buffer.kind in sizes:
                 # Of another library's memory we know what the calls see.
                 sizes[buffer.kind] += buffer.size or getattr(buffer.array, "nbytes", 0)
+        constants = sizes["constant"] + sizes["prologue"]
         return cls(
-            program.arena, workspace, sizes["input"], sizes["constant"], sizes["kept"], sizes["yours"]
-        )  # fmt: skip
+            program.arena, workspace, sizes["input"], constants, sizes["kept"], sizes["yours"]
+        )
 
     @property
     def peak(self) -> int:

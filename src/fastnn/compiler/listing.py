@@ -34,6 +34,10 @@ def listing(
     names = names or Names(program)
     rows: list[tuple[str, ...]] = [_HEAD] if steps is not None else [("", "arena", "layer")]
     expressions = ["call"]
+    blank = ("",) * (0 if steps is None else 3)
+    for call in program.prologue:
+        rows.append(("once", *blank, "", call.layer))
+        expressions.append(spelled(call, names))
     for i, call in enumerate(program.calls):
         costs = () if steps is None else _costs(steps[i])
         rows.append((str(i), *costs, _places(program, call), call.layer))

@@ -24,6 +24,7 @@ _PREFIX = {
     "temporary": "t",
     "input": "input",
     "constant": "constant",
+    "prologue": "once",
     "kept": "kept",
     "yours": "yours",
 }

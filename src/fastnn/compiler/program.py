@@ -32,8 +32,8 @@ def inputs_of(op: int) -> int:
 class Buffer:
     """A piece of memory. ``array`` is where it is, or None for a temporary whose place is chosen later.
 
-    ``kind`` tells what it is for: "temporary"; "input", "constant" or "kept" (by a result, or as state) for
-    what was made for the program or by it; "yours" for what was there before.
+    ``kind`` tells what it is for: "temporary"; "input", "constant", "prologue" (what that makes) or "kept"
+    (by a result, or as state) for what was made for the program or by it; "yours" for what was there before.
     """
 
     size: int  # bytes, 0 for memory of another library's
@@ -94,16 +94,20 @@ class Call:
 
 @dataclass
 class Program:
-    """Calls in order, and for temporaries the byte of the arena at which each lies once it is planned."""
+    """Calls in order, and for temporaries the byte of the arena at which each lies once it is planned.
+
+    The prologue has no temporaries; it is run first, and again when what it reads was written since.
+    """
 
     calls: list[Call]
     places: dict[int, int] = field(default_factory=dict)  # by id of the buffer
     arena: int = 0  # bytes
+    prologue: list[Call] = field(default_factory=list)
 
     def buffers(self) -> list[Buffer]:
         """All memory that the calls touch, in the order of its first use."""
         seen: dict[int, Buffer] = {}
-        for call in self.calls:
+        for call in (*self.prologue, *self.calls):
             for view in call.views:
                 if view is not None:
                     seen.setdefault(id(view.buffer), view.buffer)
@@ -116,11 +120,14 @@ class Program:
     def lower(self) -> _core.Program:
         """Give the temporaries their memory and ready the calls to run."""
         arena = _core.empty(_core.Array, (max(self.arena, 1),), 4)
-        calls: list[_core.Call] = []
-        for call in self.calls:
-            arrays = tuple(None if v is None else self._array(v, arena) for v in call.views)
-            calls.append((call.op, arrays, call.scalars))
-        return _core.Program(calls)
+        return _core.Program(
+            [self._lowered(call, arena) for call in self.calls],
+            [self._lowered(call, arena) for call in self.prologue],
+        )
+
+    def _lowered(self, call: Call, arena: _core.Array) -> _core.Call:
+        arrays = tuple(None if v is None else self._array(v, arena) for v in call.views)
+        return (call.op, arrays, call.scalars)
 
     def _array(self, view: View, arena: _core.Array) -> _core.Array:
         if view.array is not None:

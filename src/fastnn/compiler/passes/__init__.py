@@ -14,6 +14,7 @@ from .copies import drop_copies
 from .dead import drop_dead_calls
 from .epilogue import fuse_activations
 from .memory import plan_memory
+from .prologue import hoist_constants, pack_weights
 from .spread import shrink_repeated
 
 __all__ = ["PASSES", "run_passes"]
@@ -25,6 +26,8 @@ PASSES: dict[str, Callable[[Program], Program]] = {
     "copies": drop_copies,
     "activation": fuse_activations,
     "chain": fuse_chains,
+    "hoist": hoist_constants,
+    "pack": pack_weights,
 }
 
 
