@@ -139,11 +139,8 @@ class RecordedSteps(_Recorded):
         with scope("batch"):
             if self._order is not None:
                 index = self._order.take(index)
-            inputs, y, weight = self._columns
-            rows = tuple([x.take(index) for x in inputs])
-            y = None if y is None else y.take(index)
-            weight = None if weight is None else weight.take(index)
-        output = self.task(rows, y, weight, lambda loss: self._write(loss, slot))
+            inputs, y, weight = _gathered(self._columns, index)
+        output = self.task(inputs, y, weight, lambda loss: self._write(loss, slot))
         if self._keeps:
             self._keep(metrics_output(output).detach(), slot)
         with scope("batch"):
@@ -229,6 +226,24 @@ class RecordedBatch(_Recorded):
             raise self._failure(0, 0) from error
         loss = 0.0 if self._log is None else float(self._log.item())
         return loss, _copied(self._recording.result) if keeps else None
+
+
+def _gathered(columns: Batch, index: Tensor) -> Batch:
+    """The rows that the index names, once of an array that is there several times (input and target)."""
+    found: dict[Any, Tensor] = {}
+
+    def rows(x: Tensor) -> Tensor:
+        key = (x._pointer, x.shape, x.strides, x.code)
+        if key not in found:
+            found[key] = x.take(index)
+        return found[key]
+
+    inputs, y, weight = columns
+    return (
+        tuple([rows(x) for x in inputs]),
+        None if y is None else rows(y),
+        None if weight is None else rows(weight),
+    )
 
 
 def _copied(output: Any) -> Any:
