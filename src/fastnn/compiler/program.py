@@ -144,9 +144,13 @@ class Program:
 
 def span(view: View) -> tuple[int, int]:
     """The first byte a view touches and the one behind its last, within its buffer (or in memory)."""
-    if not math.prod(view.shape):
-        return (0, 0)
+    low = high = 0
+    for n, stride in zip(view.shape, view.strides, strict=True):
+        if n == 0:
+            return (0, 0)
+        if stride < 0:
+            low += (n - 1) * stride
+        else:
+            high += (n - 1) * stride
     itemsize = BY_CODE[view.code].itemsize
-    reach = [(n - 1) * s * itemsize for n, s in zip(view.shape, view.strides, strict=True)]
-    low = view.offset + sum(r for r in reach if r < 0)
-    return (low, view.offset + sum(r for r in reach if r > 0) + itemsize)
+    return (view.offset + low * itemsize, view.offset + (high + 1) * itemsize)
