@@ -33,13 +33,16 @@ static inline int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-#define FNN_GEMM_BLOCK_K 384 /* steps of k that are summed before they are added to C */
+/* The steps of k that are summed before they are added to C, in bytes. On a Zen 5 1536 and 768 do equally
+ * well in float32; in float64 1536 come to 88 % of the peak at 1024, 2048 to 86 %, 3072 to 84 %. */
+#define FNN_GEMM_BLOCK_K_BYTES 1536
 
 /* All of it. */
 void fnn_gemm_prepare(const fnn_call *call, fnn_gemm *g);
 
-/* The steps of k in a block, but for the last: they decide the order of sums, and follow from k alone. */
-int64_t fnn_gemm_block_k(int64_t k);
+/* The steps of k in a block, but for the last: they decide the order of sums, and follow from k and
+ * the size of an element alone. */
+int64_t fnn_gemm_block_k(int64_t k, int64_t size);
 
 /* --- b packed once for many products (gemm_pack.c) --- */
 

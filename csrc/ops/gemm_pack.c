@@ -42,7 +42,7 @@ void fnn_gemm_pack_run(const fnn_call *call, fnn_team *team) {
   const fnn_array *b = &call->arrays[0];
   const fnn_kernels *kernels = fnn_kernels_of(b->dtype);
   int64_t size = fnn_itemsize(b->dtype), k = b->shape[0], n = b->shape[1];
-  int64_t width = kernels->gemm.cols * kernels->lanes, block_k = fnn_gemm_block_k(k);
+  int64_t width = kernels->gemm.cols * kernels->lanes, block_k = fnn_gemm_block_k(k, size);
   fnn_range panels = fnn_share(ceil_div(n, width), team);
   int64_t begin = panels.begin * width, end = at_most(n, panels.end * width);
   if (begin >= end) return;

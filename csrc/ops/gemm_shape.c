@@ -19,7 +19,9 @@ static int64_t even(int64_t n, int64_t most, int64_t unit) {
   return at_most(most, ceil_div(ceil_div(n, pieces), unit) * unit);
 }
 
-int64_t fnn_gemm_block_k(int64_t k) { return at_least(1, even(k, FNN_GEMM_BLOCK_K, 8)); }
+int64_t fnn_gemm_block_k(int64_t k, int64_t size) {
+  return at_least(1, even(k, FNN_GEMM_BLOCK_K_BYTES / size, 8));
+}
 
 static void gemm_swap(int64_t *x, int64_t *y) {
   int64_t t = *x;
@@ -139,7 +141,7 @@ static void gemm_choose(fnn_gemm *g, int vector_lanes) {
   g->cols = wide ? kernels->wide_cols : kernels->cols;
   g->width = g->lanes * g->cols;
   g->height = even(g->m, wide ? kernels->wide_rows : kernels->rows, 1);
-  g->block_k = fnn_gemm_block_k(g->k);
+  g->block_k = fnn_gemm_block_k(g->k, g->size);
   g->slab_m = g->m;
   g->slab_n = g->n;
   if (g->pack_a || g->pack_b) {
