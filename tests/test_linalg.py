@@ -51,7 +51,7 @@ def laid_out(rng, shape, dtype, kind):
 
 
 LAYOUTS = ["rows", "columns", "padded rows", "padded columns", "steps", "backwards", "one row"]
-SIZES = [0, 1, 2, 3, 5, 7, 8, 12, 13, 16, 17, 31, 33, 48, 64, 97, 131]
+SIZES = [0, 1, 2, 3, 5, 7, 8, 12, 13, 16, 17, 31, 33, 48, 64, 97, 131, 193, 385]
 
 
 def product(a, b, bias=None, into=None, activation=0):
@@ -120,6 +120,57 @@ def test_same_bits_for_any_number_of_threads(isa, shape, layouts):
         expected = a.astype(float) @ b.astype(float) + bias
         assert (np.abs(results[0] - expected) <= bound(a, b, bias)).all()
         assert np.array_equal(results[0], results[1]) and np.array_equal(results[0], results[2])
+
+
+# Just past what is read in place, and past the slabs of rows, of columns, of both and of a stack.
+LARGE = [(1500, 70, 400), (40, 2900, 400), (700, 650, 800), (1, 2000, 800), (3, 130, 470, 1700)]
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("shape", LARGE)
+def test_packed_blocks_and_slabs(isa, shape):
+    _core.isa_select(isa)
+    *stack, m, n, k = shape
+    rng = np.random.default_rng(m)
+    for dtype, kinds in [(np.float32, ("rows", "rows")), (np.float32, ("columns", "padded columns")),
+                         (np.float64, ("padded rows", "columns"))]:  # fmt: skip
+        a = laid_out(rng, (*stack, m, k), dtype, kinds[0])
+        b = laid_out(rng, (*stack, k, n), dtype, kinds[1])
+        bias = rng.standard_normal(n).astype(dtype)
+        _core.set_num_threads(1)
+        alone = product(a, b, bias, activation=op.relu)
+        assert np.allclose(alone, np.maximum(a @ b + bias, 0), atol=2e-5 * k)
+        for threads in (2, 4):
+            _core.set_num_threads(threads)
+            assert np.array_equal(alone, product(a, b, bias, activation=op.relu))
+
+
+def test_blocks_of_rows_and_columns_do_not_change_bits():
+    """Part of a product has the bits of the whole, as sums are cut by k alone."""
+    rng = np.random.default_rng(6)
+    for dtype in (np.float32, np.float64):
+        a, b = (
+            rng.standard_normal((700, 900)).astype(dtype),
+            rng.standard_normal((900, 700)).astype(dtype),
+        )
+        whole = product(a, b)
+        for rows, cols in [
+            (slice(3, 5), slice(None)),
+            (slice(0, 40), slice(1, 90)),
+            (slice(7, 300), slice(33, 40)),
+        ]:
+            assert np.array_equal(whole[rows, cols], product(a[rows], b[:, cols]))
+
+
+def test_replayed_products_start_anew():
+    """A recorded product of many blocks, run again and again: what its threads count is reset."""
+    rng = np.random.default_rng(7)
+    a, b = (tensor(rng.standard_normal((800, 800)).astype(np.float32)) for _ in range(2))
+    _core.set_num_threads(2)
+    twice = fastnn.compile(lambda x, y: x @ y @ y)
+    expected = (a @ b @ b).numpy()
+    for _ in range(6):
+        assert np.array_equal(twice(a, b).numpy(), expected)
 
 
 @pytest.mark.parametrize("isa", ISAS)

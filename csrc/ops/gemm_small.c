@@ -18,7 +18,8 @@ fnn_gemm_small fnn_gemm_small_way(const fnn_call *call, const fnn_kernels *kerne
     return NOT_SMALL;
   if ((c->stride[1] != 1 && n > 1) || n == 1) return NOT_SMALL;
   if (fnn_present(bias) && (bias->stride[0] != 1 || call->scalars[0].i)) return NOT_SMALL;
-  int in_block = k * fnn_itemsize(c->dtype) <= FNN_GEMM_BLOCK_K_BYTES; /* the order of sums is the same on any way but dot */
+  int in_block = k * fnn_itemsize(c->dtype) <=
+                 FNN_GEMM_BLOCK_K_BYTES; /* the order of sums is the same on any way but dot */
   if (b->ndim == 1) return in_block ? SMALL_PACKED : NOT_SMALL;
   if (b->stride[1] == 1) return in_block ? SMALL_DIRECT : NOT_SMALL;
   const fnn_gemm_kernels *gemm = &kernels->gemm;
