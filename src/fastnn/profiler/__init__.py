@@ -2,7 +2,7 @@
 
 from .machine import Limits, limits
 from .measured import watch
-from .profile import CallTime, LayerTime, Profile
+from .report import CallTime, LayerTime, Profile
 from .run import profile
 
 __all__ = ["CallTime", "LayerTime", "Limits", "Profile", "limits", "profile", "watch"]

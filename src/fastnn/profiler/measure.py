@@ -13,8 +13,8 @@ from .caches import cache_sizes
 __all__ = ["STREAMS", "measure"]
 
 STREAMS = ("read", "triad", "write", "update")
-MOMENT = 0.4e-3  # seconds that one timing takes
-SWEEPS = 8  # timings of each, apart from each other, of which the best counts
+MOMENT = 1e-3  # seconds that one timing takes
+SWEEPS = 6  # timings of each, apart from each other, of which the best counts
 SMALLEST = 8 << 10  # bytes of a thread
 
 

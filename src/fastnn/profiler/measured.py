@@ -11,7 +11,7 @@ from ..compiler.chaincode import decode
 from ..compiler.compiled import live, on_record
 from ..compiler.program import Call, View
 from .machine import Limits, limits
-from .profile import CallTime, Profile
+from .report import CallTime, Profile
 from .roofline import bounds
 from .trace import Stamp
 

@@ -11,7 +11,7 @@ from ..compiler import Compiled, compile
 from ..nn.module import Module
 from .machine import limits
 from .measured import Measured
-from .profile import Profile
+from .report import Profile
 
 __all__ = ["profile"]
 

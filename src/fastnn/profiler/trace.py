@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..io.atomic import atomic_write
 
 if TYPE_CHECKING:
-    from .profile import CallTime
+    from .report import CallTime
 
 __all__ = ["Stamp", "write_trace"]
 
