@@ -78,6 +78,8 @@ def everything_else():
     optimizers.EMA(model.parameters()).update()
     optimizers.clip_grad_norm_(model.parameters(), 1.0)
     optimizers.clip_grad_value_(model.parameters(), 1.0)
+    log, slot = fastnn.zeros(5), fastnn.zeros(1, "int64")
+    fastnn.random.launch(op.log_value, (log, slot, fastnn.ones(1), log), (1,))
 
 
 def index_of(a, arrays):
