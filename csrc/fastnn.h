@@ -19,8 +19,9 @@ typedef enum {
   FNN_OK,
   FNN_ERR_DTYPE,  /* an array's element type is not one the op takes */
   FNN_ERR_SHAPE,  /* shapes do not fit together */
-  FNN_ERR_VALUE,  /* a scalar or an element is out of its range (labels, indices) */
+  FNN_ERR_VALUE,  /* a scalar or an element is out of its range (labels) */
   FNN_ERR_MEMORY, /* no memory for the workspace */
+  FNN_ERR_INDEX,  /* an index is out of range */
 } fnn_status;
 
 /* A view of memory. Strides count elements and may be 0 (broadcast) or negative; data points at the

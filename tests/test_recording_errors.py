@@ -222,6 +222,18 @@ def test_an_error_in_the_data_of_the_first_call_leaves_gradients_as_they_were():
     assert layer.weight.grad is not None
 
 
+@pytest.mark.parametrize("read", [
+    lambda x, i: x[i], lambda x, i: x[i, i], lambda x, i: ops.one_hot(i, 3), nn.Embedding(3, 2),
+])  # fmt: skip
+def test_an_index_out_of_range_is_an_index_error(read):
+    given = () if isinstance(read, nn.Embedding) else (np.ones((3, 3), np.float32),)
+    compiled = fastnn.compile(read)
+    for _ in range(2):
+        with pytest.raises(IndexError, match="index 7 is out of range for an axis of length 3"):
+            compiled(*given, np.array([1, 7]))
+        compiled(*given, np.array([1, 2]))
+
+
 def test_arguments_that_cannot_be_told_apart():
     compiled = fastnn.compile(lambda x, how: x)
     with pytest.raises(TypeError, match="type set is neither a tensor nor hashable"):

@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-static const char INDEX_MESSAGE[] = "index is out of range";
+static const char INDEX_MESSAGE[] = "index {seen} is out of range for an axis of length {limit}";
 
 /* --- planning --- */
 
@@ -139,7 +139,7 @@ int fnn_index_outside(const fnn_array *index, int64_t low, int64_t m, fnn_team *
     for (int64_t i = share.begin; i < share.end; i++, walk_step(&w)) {
       int64_t seen = data[w.offset];
       if (seen < low || seen >= m) {
-        fnn_team_fail(team, FNN_ERR_VALUE, i, INDEX_MESSAGE, seen, m);
+        fnn_team_fail(team, FNN_ERR_INDEX, i, INDEX_MESSAGE, seen, m);
         break;
       }
     }

@@ -10,7 +10,7 @@ cdef extern from "fastnn.h" nogil:
     ctypedef enum fnn_dtype:
         FNN_F32, FNN_F64, FNN_I64, FNN_I32, FNN_U8, FNN_BOOL
     ctypedef enum fnn_status:
-        FNN_OK, FNN_ERR_DTYPE, FNN_ERR_SHAPE, FNN_ERR_VALUE, FNN_ERR_MEMORY
+        FNN_OK, FNN_ERR_DTYPE, FNN_ERR_SHAPE, FNN_ERR_VALUE, FNN_ERR_MEMORY, FNN_ERR_INDEX
     ctypedef struct fnn_array:
         void *data
         int64_t shape[8]

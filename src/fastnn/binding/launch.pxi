@@ -79,6 +79,8 @@ cdef raise_failure(int op, fnn_status status, fnn_failure *why, tuple arrays):
     message = message.replace("{seen}", str(why.seen)).replace("{limit}", str(why.limit))
     if status == FNN_ERR_MEMORY:
         raise MemoryError(f"{op_info(op)[0]}: {message or 'no memory for the workspace'}")
+    if status == FNN_ERR_INDEX:
+        raise IndexError(f"{op_info(op)[0]}: {message}")
     if status == FNN_ERR_VALUE:
         raise ValueError(f"{op_info(op)[0]}: {message}")
     shapes = ", ".join("none" if x is None else str(x.shape) for x in arrays)

@@ -276,7 +276,7 @@ def _launch_index(
     """launch, with an error that says which index is out of range."""
     try:
         launch(number, arrays, scalars)
-    except ValueError:
+    except IndexError:
         values = index.numpy()
         from_zero = number == op.one_hot or (number == op.gather and scalars == (1,))
         lowest = 0 if from_zero else -n

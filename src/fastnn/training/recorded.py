@@ -170,7 +170,7 @@ class RecordedSteps(_Recorded):
             rates.fill(slot, steps)
         try:
             self._recording.run_many(steps, _SECONDS)
-        except ValueError as error:
+        except (ValueError, IndexError) as error:
             raise self._failure(int(at[0]), int(at[0]) - slot) from error
         finally:
             done = int(at[0]) - slot
@@ -222,7 +222,7 @@ class RecordedBatch(_Recorded):
             launch(op.copy, (value, there))
         try:
             self._recording.run_many(1)
-        except ValueError as error:
+        except (ValueError, IndexError) as error:
             raise self._failure(0, 0) from error
         loss = 0.0 if self._log is None else float(self._log.item())
         return loss, _copied(self._recording.result) if keeps else None

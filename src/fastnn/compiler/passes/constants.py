@@ -48,7 +48,7 @@ def _computed(call: Call, outputs: list[View], made: dict[int, Buffer]) -> bool:
     views = [_known(v, buffers) for v in call.views]
     try:
         _core.launch(call.op, tuple(None if v is None else v.array for v in views), call.scalars)
-    except ValueError:
+    except (ValueError, IndexError):
         return False
     made.update(buffers)
     return True
