@@ -1,5 +1,6 @@
 """Trainer: steps that fail, that cannot be recorded, and recorded ones beside other threads and Ctrl-C."""
 
+import copy
 import os
 import signal
 import threading
@@ -267,3 +268,13 @@ def test_predictions_follow_the_weights():
     for _ in changes():
         for _ in range(3):
             assert bits(trainer.predict(X)) == bits(model.eval()(fastnn.Tensor(X)))
+
+
+def test_a_copy_of_a_trainer_predicts_by_itself():
+    trainer, _ = run(True, plain)
+    for _ in range(2):
+        want = bits(trainer.predict(X))
+    other = copy.deepcopy(trainer)
+    trainer.model[0].weight.numpy()[...] = 0
+    for _ in range(3):
+        assert bits(other.predict(X)) == want != bits(trainer.predict(X))

@@ -49,6 +49,10 @@ class Job:
         self.plain = self._given_up = False
         self._kinds: dict[Any, RecordedBatch | None] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies of a Trainer and pickle: recordings belong to this model alone."""
+        return {**vars(self), "_kinds": {}}
+
     def give_up(self, error: RecordingError) -> None:
         """Run the task as it is until further notice, and say so once."""
         self.plain = True
