@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..units import quantity, size
 from .machine import Limits
-from .table import amount, format_table, microseconds, percent
+from .table import format_table, microseconds, percent
 from .trace import Stamp, write_trace
 
 __all__ = ["CallTime", "LayerTime", "Profile"]
@@ -124,6 +125,15 @@ class Profile:
         What share of time the measurement itself adds, where that was measured.
     limits : Limits
         What the machine can do.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> found = fastnn.profile(lambda x: x * 2, fastnn.ones(5), repeats=3)
+    >>> found.steps, found.calls[0].op, found.calls[0].bytes
+    (3, 'mul', 44.0)
+    >>> list(found.parts)
+    ['calls', 'waiting', 'starting', 'python']
     """
 
     def __init__(
@@ -212,11 +222,12 @@ class Profile:
         return rows
 
     def _numbers(
-        self, x: CallTime | LayerTime, seconds: float, flops: float, size: float
+        self, x: CallTime | LayerTime, seconds: float, flops: float, moved: float
     ) -> list[str]:
         """The columns that all tables have."""
         return [
-            microseconds(seconds), percent(x.seconds / self.seconds), amount(flops), amount(size),
+            microseconds(seconds), percent(x.seconds / self.seconds), quantity(flops),
+            size(moved),
             f"{x.gflops:.1f}", f"{x.gbs:.1f}", percent(x.share),
         ]  # fmt: skip
 

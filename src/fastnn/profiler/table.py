@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
-__all__ = ["amount", "format_table", "microseconds", "percent"]
+__all__ = ["format_table", "microseconds", "percent"]
 
 WIDEST = 64  # characters of a column of text
 
@@ -33,23 +34,9 @@ def percent(share: float) -> str:
     return f"{number:.1f} %" if 0 < number < 0.95 else f"{number:.0f} %"
 
 
-def amount(number: float) -> str:
-    """Three digits and a letter for thousands (k), millions (M) and more (G, T).
-
-    Examples
-    --------
-    >>> amount(12), amount(4096), amount(102760448), amount(3e12)
-    ('12', '4.1k', '103M', '3.0T')
-    """
-    rank = 0
-    while number >= 999.5 and rank < 4:
-        number, rank = number / 1000, rank + 1
-    digits = 1 if rank and number < 9.95 else 0
-    return f"{number:.{digits}f}{('', 'k', 'M', 'G', 'T')[rank]}"
-
-
 def _numeric(text: str) -> bool:
-    return text.replace(",", "").removesuffix(" %").rstrip("kMGT").replace(".", "").isdigit()
+    """Whether it is a number, perhaps with a unit."""
+    return re.fullmatch(r"[\d,.]+( ([%kMGT]|[KMG]?i?B)?)?", text) is not None
 
 
 def format_table(rows: Sequence[Sequence[str]]) -> str:
