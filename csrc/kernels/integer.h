@@ -21,6 +21,8 @@ typedef struct {
   /* Each of n columns of m >= 1 rows -> s0[n], s1[n]. */
   void (*cols[FNN_INTEGERS][FNN_REDUCE_MOMENTS])(int64_t m, int64_t n, const void *const *rows,
                                                  int64_t *s0, int64_t *s1);
+  /* Whether any of n contiguous indices is not in low <= x < high. */
+  int (*outside)(int64_t n, const int64_t *x, int64_t low, int64_t high);
 } fnn_integer_kernels;
 
 #endif

@@ -135,6 +135,9 @@ int fnn_index_outside(const fnn_array *index, int64_t low, int64_t m, fnn_team *
   fnn_range share = fnn_share(fnn_size(index), team);
   if (share.begin < share.end) {
     const int64_t *data = index->data;
+    const fnn_integer_kernels *k = fnn_kernels_of(FNN_F32)->integer;
+    if (fnn_contiguous(index) && !k->outside(share.end - share.begin, data + share.begin, low, m))
+      share.end = share.begin; /* nothing to look for one by one */
     walk w = walk_from(index, share.begin);
     for (int64_t i = share.begin; i < share.end; i++, walk_step(&w)) {
       int64_t seen = data[w.offset];
@@ -186,9 +189,10 @@ static box own_box(const fnn_array *y, int64_t least_columns, const fnn_team *te
   return b;
 }
 
-static void add_strided(int dtype, int64_t n, const char *x, int64_t x_stride, char *y,
-                        int64_t y_stride) {
-  if (x_stride == 1 && y_stride == 1) {
+/* A few numbers are added here; more are worth a call. */
+static inline void add_strided(int dtype, int64_t n, const char *x, int64_t x_stride, char *y,
+                               int64_t y_stride) {
+  if (n > 16 && x_stride == 1 && y_stride == 1) {
     fnn_kernels_of(dtype)->move.add_row(n, x, y);
   } else if (dtype == FNN_F32) {
     for (int64_t i = 0; i < n; i++) ((float *)y)[i * y_stride] += ((const float *)x)[i * x_stride];
