@@ -13,7 +13,9 @@
 #define BUFFERED 1024 /* elements of a tile that goes through a buffer: all of them stay in L1 */
 #define LONGEST 8192  /* elements of a tile that does not */
 #define LONG_ROW 512  /* rows from here on are tiles of their own */
-#define BLOCK 32      /* side of a tile that is transposed */
+#define SPREAD_ROW \
+  48 /* rows from here on are worth a call where a number is spread over each (measured) */
+#define BLOCK 32 /* side of a tile that is transposed */
 
 /* An operand's place in the loop: byte address, element size and a stride (in elements) for each
  * axis. */
@@ -28,6 +30,7 @@ typedef struct {
   int64_t shape[FNN_MAX_DIMS];
   operand arrays[FNN_MAP_INPUTS + 1]; /* inputs, then the output */
   int64_t rows, cols;                 /* of a tile */
+  int by_rows;                        /* each row of a tile goes to the kernel as it lies */
   int64_t row_tiles, col_tiles, tiles;
 } loop;
 
@@ -139,15 +142,20 @@ static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static void choose_tile(loop *l) {
   int64_t cols = l->shape[l->ndim - 1], rows = l->ndim > 1 ? l->shape[l->ndim - 2] : 1;
-  int direct = 1, crossed = 0;
+  int direct = 1, crossed = 0, spread = 0;
   for (int k = 0; k <= l->n_in; k++) {
     const int64_t *stride = l->arrays[k].stride + l->ndim - 1;
+    if (l->ndim > 1 && *stride == 0 && stride[-1] != 0) spread = 1;
     if (*stride != 1 && !(*stride == 0 && k < l->n_in)) direct = 0;
     if (l->ndim > 1 && stride[-1] != 0 && absolute(stride[-1]) < absolute(*stride)) crossed = 1;
   }
   if (direct && (cols >= LONG_ROW || rows == 1)) {
     l->cols = smaller(cols, LONGEST);
     l->rows = 1;
+  } else if (direct && spread && cols >= SPREAD_ROW) {
+    l->cols = cols;
+    l->rows = smaller(rows, LONGEST / cols);
+    l->by_rows = 1;
   } else if (crossed && rows >= 8 && cols > BLOCK) {
     l->cols = BLOCK;
     l->rows = smaller(rows, BLOCK);
@@ -179,7 +187,7 @@ static void make_loop(loop *l, const fnn_call *call) {
     l->arrays[k].data = call->arrays[k].data;
     l->arrays[k].size = fnn_itemsize(call->arrays[k].dtype);
   }
-  l->tiles = 0;
+  l->tiles = l->by_rows = 0;
   if (n == 0) return;
   if (all_flat(call)) {
     l->ndim = 1;
@@ -228,6 +236,17 @@ static void find_tile(const loop *l, int64_t number, tile *t) {
     t->data[k] = a->data + at * a->size;
     t->along[k] = a->stride[inner];
     t->across[k] = outer >= 0 ? a->stride[outer] : 0;
+  }
+}
+
+/* A tile whose rows go to the kernel one by one. */
+static void run_by_rows(const loop *l, const tile *t, fnn_map_kernel kernel,
+                        const fnn_scalar *scalars) {
+  const void *in[FNN_MAP_INPUTS];
+  int64_t y = l->n_in;
+  for (int64_t i = 0; i < t->rows; i++) {
+    for (int k = 0; k < l->n_in; k++) in[k] = t->data[k] + i * t->across[k] * l->arrays[k].size;
+    kernel(t->cols, in, t->along, t->data[y] + i * t->across[y] * l->arrays[y].size, scalars);
   }
 }
 
@@ -372,6 +391,8 @@ void fnn_map_run(const fnn_call *call, fnn_team *team) {
     if (same)
       fnn_copy_block(l.arrays[0].size, t.rows, t.cols, t.data[0], t.across[0], t.along[0],
                      t.data[1], t.across[1], t.along[1]);
+    else if (l.by_rows)
+      run_by_rows(&l, &t, kernel, call->scalars);
     else
       run_tile(&l, &t, kernel, call->scalars, buffers, &held);
   }

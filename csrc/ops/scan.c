@@ -6,16 +6,18 @@
 #include "lines.h"
 
 #define STRIP 64 /* neighbouring lines that a task walks together */
+#define SIDE 4   /* lines along contiguous memory that are: their additions overlap */
 
 typedef struct {
-  int64_t outer, n, inner, strips;
+  int64_t outer, n, inner, strips, tasks;
 } layout;
 
 static layout layout_of(const fnn_array *x, int axis) {
-  layout l = {1, x->shape[axis], 1, 0};
+  layout l = {1, x->shape[axis], 1, 0, 0};
   for (int d = 0; d < x->ndim; d++)
     if (d != axis) *(d < axis ? &l.outer : &l.inner) *= x->shape[d];
   l.strips = (l.inner + STRIP - 1) / STRIP;
+  l.tasks = l.inner == 1 ? (l.outer + SIDE - 1) / SIDE : l.outer * l.strips;
   return l;
 }
 
@@ -28,10 +30,56 @@ fnn_status fnn_scan_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why)
   if (call->scalars[0].i < 0 || call->scalars[0].i >= x->ndim)
     return fnn_fail(why, FNN_ERR_VALUE, "there is no axis {seen}");
   layout l = layout_of(x, (int)call->scalars[0].i);
-  if (l.outer * l.strips > 1) plan->tasks = l.outer * l.strips;
+  if (l.tasks > 1) plan->tasks = l.tasks;
   plan->bytes = (double)fnn_size(x) * (double)(fnn_itemsize(x->dtype) + fnn_itemsize(y->dtype));
   plan->flops = (double)fnn_size(x);
   return FNN_OK;
+}
+
+/* The running sums of `lines` <= SIDE lines. */
+#define LINES(name, type, in_type, acc_type)                                                       \
+  static void name(int64_t n, int64_t lines, const void *const *from, int64_t in_step,             \
+                   void *const *to, int64_t out_step) {                                            \
+    acc_type acc[SIDE] = {0};                                                                      \
+    if (lines == SIDE) {                                                                           \
+      for (int64_t i = 0; i < n; i++)                                                              \
+        for (int k = 0; k < SIDE; k++)                                                             \
+          ((type *)to[k])[i * out_step] =                                                          \
+              (type)(acc[k] += ((const in_type *)from[k])[i * in_step]);                           \
+      return;                                                                                      \
+    }                                                                                              \
+    for (int64_t k = 0; k < lines; k++)                                                            \
+      for (int64_t i = 0; i < n; i++)                                                              \
+        ((type *)to[k])[i * out_step] = (type)(acc[k] += ((const in_type *)from[k])[i * in_step]); \
+  }
+LINES(lines_f32, float, float, double)
+LINES(lines_f64, double, double, double)
+LINES(lines_i64, int64_t, uint64_t, uint64_t)
+LINES(lines_i32, int64_t, int32_t, uint64_t)
+LINES(lines_u8, int64_t, uint8_t, uint64_t)
+#undef LINES
+
+/* The axis is the last (or those behind it have one element): SIDE lines a task. */
+static void run_lines(const fnn_call *call, const layout *l, const fnn_array *before,
+                      fnn_range mine) {
+  static void (*const lines_of[FNN_DTYPES])(int64_t, int64_t, const void *const *, int64_t,
+                                            void *const *, int64_t) = {
+      lines_f32, lines_f64, lines_i64, lines_i32, lines_u8, lines_u8};
+  const fnn_array *x = &call->arrays[0], *y = &call->arrays[1];
+  const int64_t in = fnn_itemsize(x->dtype), out = fnn_itemsize(y->dtype);
+  const int64_t step = x->stride[call->scalars[0].i], last = l->n - 1;
+  const int backward = call->scalars[1].i != 0;
+  for (int64_t t = mine.begin; t < mine.end; t++) {
+    const void *from[SIDE];
+    void *to[SIDE];
+    const int64_t left = l->outer - t * SIDE, lines = left < SIDE ? left : SIDE;
+    for (int64_t k = 0; k < lines; k++) {
+      const int64_t o = t * SIDE + k;
+      from[k] = (char *)x->data + (fnn_offset(before, o) + (backward ? last * step : 0)) * in;
+      to[k] = (char *)y->data + (o * l->n + (backward ? last : 0)) * out;
+    }
+    lines_of[x->dtype](l->n, lines, from, backward ? -step : step, to, backward ? -1 : 1);
+  }
 }
 
 #define STEP(type, in_type, acc)                                             \
@@ -53,10 +101,14 @@ void fnn_scan_run(const fnn_call *call, fnn_team *team) {
     after.shape[d - axis - 1] = x->shape[d];
     after.stride[d - axis - 1] = x->stride[d];
   }
+  fnn_range mine = fnn_share(l.tasks, team);
+  if (l.inner == 1) {
+    run_lines(call, &l, &before, mine);
+    return;
+  }
   after = fnn_joined(&after);
   int64_t step = after.ndim == 1 ? after.stride[0] : 0;
   int64_t width = after.ndim <= 1 ? STRIP : 1; /* lines that one stride joins */
-  fnn_range mine = fnn_share(l.outer * l.strips, team);
   for (int64_t t = mine.begin; t < mine.end; t++) {
     int64_t o = t / l.strips, first = t % l.strips * STRIP;
     int64_t end = first + STRIP < l.inner ? first + STRIP : l.inner;
