@@ -239,7 +239,6 @@ def word(number, to, *operands):
         ([word(op.exp, OUTPUT + 1, 0)], "word 0"),  # no such output
         ([word(op.exp, OUTPUT + 3, 0)], "word 0"),
         ([word(op.exp, OUTPUT, 0) | 1 << 48], "word 0"),
-        ([word(op.exp, OUTPUT, 0), word(op.exp, OUTPUT, 0)], "word 1"),
         ([word(op.clip, OUTPUT, 0), 0], "word 0"),  # one of its two scalars
         ([word(op.isnan, OUTPUT, 0)], "word 0"),  # a bool into a real output
         ([word(op.logical_not, OUTPUT, 0)], "word 0"),

@@ -81,10 +81,10 @@ static fnn_status lay_out(const fnn_call *call, fnn_chain *chain, fnn_failure *w
 static fnn_status ready(const fnn_call *call, fnn_chain *chain, fnn_failure *why) {
   const fnn_array *a = call->arrays;
   fnn_status status = fnn_chain_read(a, a + 1, FNN_CHAIN_INPUTS, a + 1 + FNN_CHAIN_INPUTS,
-                                     FNN_CHAIN_OUTPUTS, chain, why);
+                                     FNN_CHAIN_OUTPUTS, 0, chain, why);
   if (status) return status;
   for (int k = 0; k < FNN_CHAIN_OUTPUTS; k++)
-    if (fnn_present(&a[1 + FNN_CHAIN_INPUTS + k]) && !chain->arrays[FNN_CHAIN_OUTPUT + k].data)
+    if (fnn_present(&a[1 + FNN_CHAIN_INPUTS + k]) && !chain->written[k])
       return fnn_fail(why, FNN_ERR_VALUE, "an output is not written by the code");
   return lay_out(call, chain, why);
 }

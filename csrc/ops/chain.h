@@ -7,8 +7,8 @@
  *
  * and then a word for each of the op's scalars, the bits of a double. `to` and the operands a, b, c are
  * places: 0 to 6 an input, 8 to 15 a register, 16 to 18 an output. A register or an output is read only after
- * it was written, an output is written once. In a place are real numbers, of the one real dtype of all
- * arrays, or bools; dropout's second operand is an input that holds a key. */
+ * it was written; at the end of a matrix product the first output is the product to begin with. In a place are real numbers, of the one real dtype of all arrays, or bools;
+ * dropout's second operand is an input that holds a key. */
 #ifndef FNN_OPS_CHAIN_H
 #define FNN_OPS_CHAIN_H
 
@@ -40,10 +40,14 @@ typedef struct {
 
 typedef struct {
   const fnn_random_kernels *random;
-  int dtype, n_steps;
+  int dtype, n_steps, registers;            /* whether there are any */
   int64_t rows, cols;                       /* of the outputs; set by who lays the arrays out */
   fnn_chain_array arrays[FNN_CHAIN_PLACES]; /* by place, registers left out */
   uint8_t kinds[FNN_CHAIN_PLACES];          /* fnn_chain_kind of what was read or written there */
+  int n_used; /* places of arrays that the code reads or writes element by element */
+  uint8_t used[FNN_CHAIN_INPUTS + FNN_CHAIN_OUTPUTS];
+  uint8_t read[FNN_CHAIN_OUTPUTS],
+      written[FNN_CHAIN_OUTPUTS];  /* whether an output is: before it is written */
   uint8_t late[FNN_CHAIN_OUTPUTS]; /* put where it belongs at a tile's end, as an input lies there
                                     * that is still read after it was computed */
   fnn_chain_step steps[FNN_CHAIN_STEPS];
@@ -51,12 +55,16 @@ typedef struct {
 } fnn_chain;
 
 /* Check the code against the arrays (absent ones may be among them) and ready the chain, but for its shape
- * and the arrays' strides. */
+ * and the arrays' strides. The first `made` outputs hold something to begin with. */
 fnn_status fnn_chain_read(const fnn_array *code, const fnn_array *inputs, int n_in,
-                          const fnn_array *outputs, int n_out, fnn_chain *chain, fnn_failure *why);
+                          const fnn_array *outputs, int n_out, int made, fnn_chain *chain,
+                          fnn_failure *why);
 
 /* Run it on a rectangle of its rows and columns. Inputs are read where they lie or broadcast; an output may be
  * an input's own memory, element by element. */
 void fnn_chain_block(const fnn_chain *chain, int64_t row, int64_t rows, int64_t col, int64_t cols);
+
+/* Ask for what a block will read and write besides the first output, which the caller has at hand. */
+void fnn_chain_touch(const fnn_chain *chain, int64_t row, int64_t rows, int64_t col, int64_t cols);
 
 #endif

@@ -87,6 +87,8 @@ static int64_t read_step(fnn_chain *chain, const int64_t *word, int64_t left, ui
     if (op == FNN_OP_dropout && k == 1) wanted = CHAIN_KEY;
     int either = op == FNN_OP_copy && chain->kinds[from] == CHAIN_BOOL;
     if (chain->kinds[from] != wanted && !either) return 0;
+    if (from >= FNN_CHAIN_OUTPUT && !chain->written[from - FNN_CHAIN_OUTPUT])
+      chain->read[from - FNN_CHAIN_OUTPUT] = 1;
     step->from[k] = (uint8_t)from;
   }
   if (op != FNN_OP_dropout) {
@@ -94,14 +96,32 @@ static int64_t read_step(fnn_chain *chain, const int64_t *word, int64_t left, ui
     if (!step->kernel) return 0;
   }
   fnn_chain_kind made = s >> 6 & 1 ? CHAIN_BOOL : CHAIN_REAL;
-  if (to >= FNN_CHAIN_OUTPUT ? to >= FNN_CHAIN_PLACES || ready[to] || chain->kinds[to] != made
-                             : to < FNN_CHAIN_REGISTER)
+  if (to >= FNN_CHAIN_OUTPUT) {
+    if (to >= FNN_CHAIN_PLACES || chain->kinds[to] != made) return 0;
+    chain->written[to - FNN_CHAIN_OUTPUT] = 1;
+  } else if (to < FNN_CHAIN_REGISTER) {
     return 0;
+  } else {
+    chain->registers = 1;
+  }
   chain->kinds[to] = made;
   ready[to] = 1;
-  chain->flops += fnn_map_cost(op);
+  chain->flops += op == FNN_OP_dropout ? 20 : fnn_map_cost(op);
   chain->n_steps++;
   return 1 + scalars;
+}
+
+static void find_used(fnn_chain *chain) {
+  uint8_t touched[FNN_CHAIN_PLACES] = {0};
+  for (int i = 0; i < chain->n_steps; i++) {
+    const fnn_chain_step *step = &chain->steps[i];
+    touched[step->to] = 1;
+    for (int k = 0; k < step->n_in; k++) touched[step->from[k]] = 1;
+  }
+  for (int k = 0; k < FNN_CHAIN_PLACES; k++)
+    if (touched[k] && (k < FNN_CHAIN_INPUTS || k >= FNN_CHAIN_OUTPUT) &&
+        chain->kinds[k] != CHAIN_KEY)
+      chain->used[chain->n_used++] = (uint8_t)k;
 }
 
 /* Outputs whose place an input that is read later has, too. */
@@ -119,7 +139,8 @@ static void find_late(fnn_chain *chain) {
 }
 
 fnn_status fnn_chain_read(const fnn_array *code, const fnn_array *inputs, int n_in,
-                          const fnn_array *outputs, int n_out, fnn_chain *chain, fnn_failure *why) {
+                          const fnn_array *outputs, int n_out, int made, fnn_chain *chain,
+                          fnn_failure *why) {
   memset(chain, 0, offsetof(fnn_chain, steps));
   chain->flops = 0;
   chain->dtype = find_dtype(outputs, n_out);
@@ -133,6 +154,7 @@ fnn_status fnn_chain_read(const fnn_array *code, const fnn_array *inputs, int n_
   chain->random = &fnn_kernels_of(chain->dtype)->random;
   uint8_t ready[FNN_CHAIN_PLACES] = {0};
   for (int k = 0; k < n_in; k++) ready[k] = chain->kinds[k] != CHAIN_NOTHING;
+  for (int k = 0; k < made; k++) ready[FNN_CHAIN_OUTPUT + k] = 1;
   const int64_t *word = code->data;
   for (int64_t at = 0, length; at < code->shape[0]; at += length) {
     length = chain->n_steps < FNN_CHAIN_STEPS
@@ -143,8 +165,7 @@ fnn_status fnn_chain_read(const fnn_array *code, const fnn_array *inputs, int n_
       return fnn_fail(why, FNN_ERR_VALUE, "chain: word {seen} of the code is not an instruction");
     }
   }
-  for (int k = 0; k < n_out; k++)
-    if (!ready[FNN_CHAIN_OUTPUT + k]) chain->arrays[FNN_CHAIN_OUTPUT + k].data = NULL;
+  find_used(chain);
   find_late(chain);
   return FNN_OK;
 }

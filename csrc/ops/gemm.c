@@ -69,6 +69,7 @@ static void gemm_epilogue(const fnn_gemm *g, char *c, int64_t i, int64_t j, int6
   c += (i * g->c_row + j) * g->size;
   if (g->bias && !g->bias_in_tile)
     gemm_add_bias(g, c, g->bias + (i * g->bias_row + j * g->bias_col) * g->size, m, n);
+  if (g->chain) fnn_chain_block(g->chain, i, m, j, n);
   if (!g->activation) return;
   if (g->c_row == n) {
     n *= m;
@@ -147,6 +148,7 @@ static void gemm_rectangle(const fnn_gemm *g, const gemm_phase *phase, int64_t i
       tile.last = n - (vectors - 1) * g->lanes;
       tile.b = base.b + j * base.b_per_col;
       tile.c = c + offset * size;
+      if (last && g->chain) fnn_chain_touch(g->chain, phase->m0 + i, m, phase->n0 + j, n);
       if (add) tile.add = add + (add == c ? offset : phase->n0 + j) * size;
       g->table[(m - 1) * g->cols + vectors - 1](&tile);
       tile.next_step = 0;
@@ -230,6 +232,7 @@ static int64_t gemm_workspace(const fnn_gemm *g) {
 #define TASKS 6
 #define MANY_ROWS 16
 #define FEW_COLS 2
+#define CHAIN_COLS 512 /* elements: a chain runs slower on short pieces of rows */
 
 static void gemm_cut_slab(const fnn_gemm *g, gemm_list *list, int64_t row_tiles, int64_t col_tiles,
                           int64_t wanted) {
@@ -237,8 +240,9 @@ static void gemm_cut_slab(const fnn_gemm *g, gemm_list *list, int64_t row_tiles,
   list->down = wanted > 1 ? ceil_div(row_tiles, ceil_div(row_tiles, MANY_ROWS)) : row_tiles;
   int64_t row_tasks = ceil_div(row_tiles, list->down);
   int64_t tasks = row_tasks * ceil_div(col_tiles, list->across);
-  if (tasks < wanted && list->across > FEW_COLS) {
-    list->across = at_least(FEW_COLS, list->across * tasks / wanted);
+  int64_t few = g->chain ? at_least(FEW_COLS, CHAIN_COLS / g->width) : FEW_COLS;
+  if (tasks < wanted && list->across > few) {
+    list->across = at_least(few, list->across * tasks / wanted);
     tasks = row_tasks * ceil_div(col_tiles, list->across);
   }
   if (tasks < wanted) list->down = at_least(1, list->down * tasks / wanted);
@@ -364,6 +368,7 @@ fnn_status fnn_gemm_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why)
   const fnn_array *a = &call->arrays[0], *b = &call->arrays[1], *bias = &call->arrays[2],
                   *c = &call->arrays[3];
   if (call->op == FNN_OP_gemm_pack) return fnn_gemm_pack_plan(call, plan, why);
+  if (call->op == FNN_OP_matmul_chain) return fnn_gemm_chain_plan(call, plan, why);
   int d = c->ndim;
   if (!fnn_is_real(c->dtype) || a->dtype != c->dtype || b->dtype != c->dtype ||
       (fnn_present(bias) && bias->dtype != c->dtype))
@@ -394,26 +399,34 @@ fnn_status fnn_gemm_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why)
   plan->bytes = moved + (double)g.size * (mn + (double)g.batches * k * (double)(g.m + g.n));
   plan->workspace = gemm_workspace(&g);
   /* A thread is worth its start for two microseconds of work: of products, or of memory. */
-  double worth = plan->flops / (32e3 * fnn_kernels_of(c->dtype)->lanes);
+  double worth = plan->flops / FNN_GEMM_FLOPS_WORTH(fnn_kernels_of(c->dtype)->lanes);
   if (worth < plan->bytes / 200e3) worth = plan->bytes / 200e3;
   plan->tasks = at_most(g.batches * ceil_div(g.m, g.height) * ceil_div(g.n, g.width),
                         at_least(1, (int64_t)worth));
   return FNN_OK;
 }
 
-void fnn_gemm_run(const fnn_call *call, fnn_team *team) {
-  if (call->op == FNN_OP_gemm_pack) {
-    fnn_gemm_pack_run(call, team);
-    return;
-  }
+void fnn_gemm_run_with(const fnn_call *call, fnn_chain *chain, fnn_team *team) {
   const fnn_kernels *kernels = fnn_kernels_of(call->arrays[3].dtype);
-  if (fnn_size(&call->arrays[3]) == 0) return;
   fnn_gemm_small way = fnn_gemm_small_way(call, kernels);
   if (way) {
-    if (team->id == 0) fnn_gemm_run_small(call, kernels, way);
+    if (team->id != 0) return;
+    fnn_gemm_run_small(call, kernels, way);
+    if (chain) fnn_chain_block(chain, 0, chain->rows, 0, chain->cols);
     return;
   }
   fnn_gemm g;
   fnn_gemm_prepare(call, &g);
+  if (chain && g.turned) fnn_gemm_chain_turn(chain);
+  g.chain = chain;
   gemm_run_list(&g, team);
+}
+
+void fnn_gemm_run(const fnn_call *call, fnn_team *team) {
+  if (call->op == FNN_OP_gemm_pack)
+    fnn_gemm_pack_run(call, team);
+  else if (call->op == FNN_OP_matmul_chain)
+    fnn_gemm_chain_run(call, team);
+  else if (fnn_size(&call->arrays[3]) > 0)
+    fnn_gemm_run_with(call, NULL, team);
 }

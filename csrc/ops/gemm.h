@@ -2,6 +2,7 @@
 #ifndef FNN_OPS_GEMM_H
 #define FNN_OPS_GEMM_H
 
+#include "chain.h"
 #include "op.h"
 
 /* A product, read from its call and cut. Strides count elements. */
@@ -15,9 +16,11 @@ typedef struct {
   char *c;
   int64_t bias_row, bias_col;
   int accumulate, bias_in_tile;
+  int turned; /* C^T is computed */
   fnn_map_kernel activation;
   const fnn_scalar *activation_scalars;
-  int n_batch; /* dimensions before the last two, outermost first, and their product */
+  const fnn_chain *chain; /* that it ends with, or NULL */
+  int n_batch;            /* dimensions before the last two, outermost first, and their product */
   int64_t batch_shape[FNN_MAX_DIMS], a_batch[FNN_MAX_DIMS], b_batch[FNN_MAX_DIMS],
       c_batch[FNN_MAX_DIMS];
   int64_t batches;
@@ -37,6 +40,9 @@ static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
  * well in float32; in float64 1536 come to 88 % of the peak at 1024, 2048 to 86 %, 3072 to 84 %. */
 #define FNN_GEMM_BLOCK_K_BYTES 1536
 
+/* Arithmetic for which a thread is worth its start. */
+#define FNN_GEMM_FLOPS_WORTH(lanes) (32e3 * (lanes))
+
 /* All of it. */
 void fnn_gemm_prepare(const fnn_call *call, fnn_gemm *g);
 
@@ -55,6 +61,15 @@ static inline int64_t fnn_gemm_packed_size(const fnn_gemm_kernels *kernels, int6
 
 fnn_status fnn_gemm_pack_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why);
 void fnn_gemm_pack_run(const fnn_call *call, fnn_team *team);
+
+/* --- products that end with a chain (gemm_chain.c) --- */
+
+fnn_status fnn_gemm_chain_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why);
+void fnn_gemm_chain_run(const fnn_call *call, fnn_team *team);
+void fnn_gemm_chain_turn(fnn_chain *chain);
+
+/* A matmul of at least one element, then the chain if there is one. */
+void fnn_gemm_run_with(const fnn_call *call, fnn_chain *chain, fnn_team *team);
 
 /* Both have unit stride along k: does turning b over for tiles of whole vectors cost more than it brings?
  * It is paid once for all rows of a; with few columns, most of a vector would lie idle. */

@@ -96,7 +96,9 @@ static void gemm_read(const fnn_call *call, fnn_gemm *g) {
   }
   int unit_rows = c->stride[d - 1] == 1 || g->n == 1;
   if (unit_rows) gemm_fold(g);
-  if (!unit_rows || (g->n == 1 && g->m > 1 && g->c_row == 1 && !g->packed_b)) {
+  g->chain = NULL;
+  g->turned = !unit_rows || (g->n == 1 && g->m > 1 && g->c_row == 1 && !g->packed_b);
+  if (g->turned) {
     gemm_transpose(g);
     g->c_row = c->stride[d - 1];
   }

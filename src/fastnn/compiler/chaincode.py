@@ -67,14 +67,23 @@ def decode(code: _core.Array) -> list[Step]:
     return steps
 
 
-def spell(code: _core.Array, names: Sequence[str], outputs: Sequence[str]) -> str:
-    """The chain as expressions, one an output; an output that others are made of is named in them."""
-    said = dict(enumerate(names))
-    made = []
+def spell(code: _core.Array, names: dict[int, str], outputs: Sequence[str]) -> str:
+    """The chain as expressions, one an output that it writes; what else is made of one names it.
+
+    Parameters
+    ----------
+    code : Array
+    names : dict of int to str
+        What there is to begin with, by place.
+    outputs : sequence of str
+    """
+    said = dict(names)
+    made: dict[int, str] = {}
     for step in decode(code):
         text = f"{_core.op_info(step.op)[0]}({', '.join(said[place] for place in step.operands)})"
-        if step.to >= OUTPUT:
-            made.append(text)
-            text = outputs[step.to - OUTPUT]
         said[step.to] = text
-    return "; ".join(made)
+        if step.to >= OUTPUT:
+            made[step.to] = text
+            if len(outputs) > 1:
+                said[step.to] = outputs[step.to - OUTPUT]
+    return "; ".join(made.values())

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from .. import _core
 from ..units import quantity, size
-from .chaincode import INPUTS, decode, spell
+from .chaincode import INPUTS, OUTPUT, decode, spell
 from .names import Names
-from .program import Call, Program
+from .program import Call, Program, View
 
 __all__ = ["Step", "listing"]
 
@@ -66,10 +66,17 @@ def _summary(program: Program, steps: Sequence[Step] | None) -> str:
 
 def _ops(call: Call) -> int:
     """How many recorded calls it does the work of."""
-    if call.op == _core.ops.chain:
-        assert call.views[0] is not None and call.views[0].array is not None
-        return len(decode(call.views[0].array))
+    if call.op in (_core.ops.chain, _core.ops.matmul_chain):
+        return len(decode(_code(call)[0])) + (call.op == _core.ops.matmul_chain)
     return 1 + (call.op == _core.ops.matmul and call.scalars[1] != 0)
+
+
+def _code(call: Call) -> tuple[_core.Array, tuple[View | None, ...]]:
+    """The words of a chain, and the arrays that its places are: inputs, then outputs."""
+    at = 3 * (call.op == _core.ops.matmul_chain)
+    code = call.views[at]
+    assert code is not None and code.array is not None
+    return code.array, call.views[at + 1 :]
 
 
 def _costs(step: Step) -> tuple[str, ...]:
@@ -87,11 +94,8 @@ def spelled(call: Call, names: Names) -> str:
     """A call as an expression."""
     inputs, outputs = call.split()
     left = ", ".join(names.view(view) for view in outputs)
-    if call.op == _core.ops.chain:
-        code, *arrays = call.views
-        assert code is not None and code.array is not None
-        said = ["" if view is None else names.view(view) for view in arrays]
-        return f"{left} = chain: {spell(code.array, said[:INPUTS], said[INPUTS:])}"
+    if call.op in (_core.ops.chain, _core.ops.matmul_chain):
+        return f"{left} = {_chain(call, names)}"
     if call.op == _core.ops.matmul:
         return f"{left} {'+' * bool(call.scalars[0])}= {_product(call, names)}"
     _, _, _, scalars = _core.op_info(call.op)
@@ -103,11 +107,21 @@ def spelled(call: Call, names: Names) -> str:
     return f"{left} = {call.name}({', '.join(said)})"
 
 
+def _chain(call: Call, names: Names) -> str:
+    """The expressions of a chain; at the end of a product that is its output to begin with."""
+    code, arrays = _code(call)
+    said = ["" if view is None else names.view(view) for view in arrays]
+    if call.op == _core.ops.chain:
+        return f"chain: {spell(code, dict(enumerate(said[:INPUTS])), said[INPUTS:])}"
+    *operands, c = said
+    return spell(code, {**dict(enumerate(operands)), OUTPUT: _product(call, names)}, (c,))
+
+
 def _product(call: Call, names: Names) -> str:
     a, b, bias = call.views[:3]
     assert a is not None and b is not None
     text = f"{names.view(a)} @ {names.view(b)}"
     if bias is not None:
         text += f" + {names.view(bias)}"
-    ending = int(call.scalars[1])
+    ending = int(call.scalars[1]) if call.op == _core.ops.matmul else 0
     return f"{_core.op_info(ending)[0]}({text})" if ending else text

@@ -172,7 +172,7 @@ def spelled(call: Call) -> str:
         ops.append(int(call.scalars[1]))
     names = [_core.op_info(op)[0] for op in ops]
     if call.op != _core.ops.chain:
-        names.insert(0, call.name)
+        names.insert(0, call.name.removesuffix("_chain"))
     return f"{'+'.join(names)} {sides[0]} -> {sides[1]}"
 
 

@@ -12,7 +12,7 @@ from .chain import fuse_chains
 from .constants import fold_constants
 from .copies import drop_copies
 from .dead import drop_dead_calls
-from .epilogue import fuse_activations
+from .epilogue import fuse_epilogues
 from .memory import plan_memory
 from .prologue import hoist_constants, pack_weights
 from .spread import shrink_repeated
@@ -24,7 +24,7 @@ PASSES: dict[str, Callable[[Program], Program]] = {
     "repeated": shrink_repeated,
     "constants": fold_constants,
     "copies": drop_copies,
-    "activation": fuse_activations,
+    "epilogue": fuse_epilogues,
     "chain": fuse_chains,
     "hoist": hoist_constants,
     "pack": pack_weights,

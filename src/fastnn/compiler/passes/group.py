@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from ..chaincode import INPUTS, OUTPUT, REGISTER, REGISTERS, STEPS, Step
+from ..chaincode import INPUTS, REGISTER, REGISTERS, STEPS, Step
 from ..program import Call, Program, View
 from .part import Part, Region, Strides, collapse, kind_of, part_of, plain, region, reshaped
 
@@ -168,39 +168,40 @@ class Group:
             or readers.get(id(self.values[value].buffer), set()) - mine
         )
 
-    def coded(self, outputs: dict[int, int], places: dict[int, int]) -> list[Step] | None:
-        """The steps, with the outputs' places by value, and those of values that are there from the start.
+    def coded(
+        self, outputs: dict[int, int], start: dict[int, int], scratch: Sequence[int] = ()
+    ) -> list[Step] | None:
+        """The steps, or None if there are not enough registers.
 
-        None if there are not enough registers.
+        Parameters
+        ----------
+        outputs, start : dict of int to int
+            The places, by value, of those that are outputs, and of those that are there from the start.
+        scratch : sequence of int
+            Outputs that may serve as registers for real numbers, until the last value is written there.
         """
         first = len(self.values) - len(self.steps)  # values before it are the head's
-        last: dict[int, int] = {}
-        for k, (_, refs) in enumerate(self.steps):
-            last.update((~ref, k) for ref in refs if ref < 0)
-        places = dict(places)
-        free = list(range(REGISTER, REGISTER + REGISTERS))
+        last = {~ref: k for k, (_, refs) in enumerate(self.steps) for ref in refs if ref < 0}
+        registers = (*scratch, *range(REGISTER, REGISTER + REGISTERS))
+        places = dict(start)
+        free = [r for r in registers if r not in start.values()]
         steps = []
         for k, (call, refs) in enumerate(self.steps):
-            value = first + k
-            operands = tuple(
-                ref + (self.head is not None) if ref >= 0 else places[~ref] for ref in refs
-            )
-            done = {~ref for ref in refs if ref < 0 and last[~ref] == k}
-            done = {places[v] for v in done if REGISTER <= places[v] < OUTPUT}
-            # A result may take the place of an operand of the same size.
-            same = all(kind_of(self.values[~ref]) == "r" for ref in refs if ref < 0)
-            early = same and kind_of(self.values[value]) == "r"
-            free = sorted(done | set(free)) if early else free
-            if value in outputs:
-                places[value] = outputs[value]
-            elif not free:
+            value, operands = first + k, [~ref for ref in refs if ref < 0]
+            read = tuple(ref if ref >= 0 else places[~ref] for ref in refs)
+            done = {places[v] for v in operands if last[v] == k} & set(registers)
+            kinds = {kind_of(self.values[v]) for v in (*operands, value)}
+            if kinds == {"r"}:  # a result may take the place of an operand of the same size
+                free, done = sorted({*free, *done}, key=registers.index), set()
+            fitting = [r for r in free if kind_of(self.values[value]) == "r" or r not in scratch]
+            if value not in outputs and not fitting:
                 return None
-            else:
-                places[value] = free.pop(0)
-            free = sorted((done - {places[value]}) | set(free))
-            if value not in last and value not in outputs:
-                free = sorted({places[value], *free})
-            steps.append(Step(call.op, places[value], operands, call.scalars))
+            place = outputs.get(value, fitting[0] if fitting else -1)
+            if value in outputs or value in last:
+                free = [r for r in free if r != place]
+            free = sorted({*free, *done}, key=registers.index)
+            places[value] = place
+            steps.append(Step(call.op, place, read, call.scalars))
         return steps
 
     @property

@@ -52,7 +52,7 @@ def pack_weights(program: Program) -> Program:
     packed: dict[Any, View] = {}
     prologue, calls = list(program.prologue), []
     for call in program.calls:
-        weights = call.views[1] if call.op == op.matmul else None
+        weights = call.views[1] if call.op in (op.matmul, op.matmul_chain) else None
         size = _packed_size(call) if weights is not None and _lasting(weights, writers) else 0
         if not size:
             calls.append(call)
@@ -101,10 +101,10 @@ def _new_view(size: int, like: View) -> View:
 def _packed_size(call: Call) -> int:
     """Elements that a product wants its right matrix packed into, 0 for none."""
     arrays = []
-    for view in call.views:
+    for view in (*call.views[:3], call.views[-1]):  # a, b, bias and c
         array = None if view is None else view.array
         if view is not None and array is None:
             stand_in = _core.empty(_core.Array, (view.buffer.size,), 4)
             array = _core.place(stand_in, view.offset, view.shape, view.strides, view.code)
         arrays.append(array)
-    return _core.packed_size(tuple(arrays), call.scalars)
+    return _core.packed_size(tuple(arrays), call.scalars or (0, 0, 0.0, 0.0))
