@@ -8,6 +8,7 @@ from fastnn import nn, optimizers, regularizers, schedules
 from fastnn.data import Batches
 from fastnn.training import Callback, Checkpoint, EarlyStopping, Lambda, ScheduleLR
 from fastnn.training.checkpoint import read_tree
+from fastnn.training.recorded import RecordedSteps
 from fastnn.training.work import Stretches
 from trainer_runs import OPTIMIZERS, RNG, T, X, Y, bits, both, mlp, nn_small, plain, run
 
@@ -93,6 +94,25 @@ def test_several_inputs_and_bytes():
 
     kinds = RNG.integers(0, 5, 300)
     both(make=Two, data=((X, kinds), Y))
+
+
+@pytest.mark.parametrize("writes", [True, False])
+def test_the_input_as_target(writes, monkeypatch):
+    """It is gathered once, unless the model writes to it."""
+
+    class Blind(nn.Linear):
+        def forward(self, x):
+            if writes:
+                x[:, :2] = 0.0
+            return super().forward(x)
+
+    found = []
+    original = RecordedSteps._step
+    monkeypatch.setattr(
+        RecordedSteps, "_step", lambda self, shares: (found.append(shares), original(self, shares))
+    )
+    both(make=lambda: Blind(6, 6), loss="mse", metrics=[], data=(X, X))
+    assert found == ([True, False] * 2 if writes else [True] * 2)
 
 
 def test_targets_of_bytes():

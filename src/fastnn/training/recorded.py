@@ -47,6 +47,10 @@ class Failed(Exception):
         self.done, self.loss = done, loss
 
 
+class _Written(Exception):
+    """The model writes to its input, which is the target, too."""
+
+
 class Subject(NamedTuple):
     """What is recorded: a task, and a function that gives the model and all else that it uses."""
 
@@ -129,9 +133,12 @@ class RecordedSteps(_Recorded):
         # Where the step under way writes to the log, and the places of its rows in the order.
         self._at = zeros(1 + rows, "int64")
         self._advance = Tensor(np.array([1] + [rows] * rows))
-        self._record(self._step)
+        try:
+            self._record(lambda: self._step(shares=True))
+        except _Written:
+            self._record(lambda: self._step(shares=False))
 
-    def _step(self) -> None:
+    def _step(self, shares: bool) -> None:
         slot, index = self._at[:1], self._at[1:]
         if self._rates is not None:
             with scope("schedule"):
@@ -139,8 +146,12 @@ class RecordedSteps(_Recorded):
         with scope("batch"):
             if self._order is not None:
                 index = self._order.take(index)
-            inputs, y, weight = _gathered(self._columns, index)
-        output = self.task(inputs, y, weight, lambda loss: self._write(loss, slot))
+            rows = _Rows(index, shares)
+            inputs, y, weight = self._columns
+            taken = tuple([rows.of(x) for x in inputs]), rows.of(y), rows.of(weight)
+        output = self.task(*taken, lambda loss: self._write(loss, slot))
+        if rows.written():
+            raise _Written
         if self._keeps:
             self._keep(metrics_output(output).detach(), slot)
         with scope("batch"):
@@ -228,22 +239,27 @@ class RecordedBatch(_Recorded):
         return loss, _copied(self._recording.result) if keeps else None
 
 
-def _gathered(columns: Batch, index: Tensor) -> Batch:
-    """The rows that the index names, once of an array that is there several times (input and target)."""
-    found: dict[Any, Tensor] = {}
+class _Rows:
+    """Gathers the rows that an index names, once of an array that is there several times (x, x)."""
 
-    def rows(x: Tensor) -> Tensor:
+    def __init__(self, index: Tensor, shares: bool) -> None:
+        self._index, self._shares = index, shares
+        self._found: dict[Any, Tensor] = {}
+        self._shared: list[tuple[Tensor, int]] = []
+
+    def of(self, x: Tensor | None) -> Any:
+        if x is None:
+            return None
         key = (x._pointer, x.shape, x.strides, x.code)
-        if key not in found:
-            found[key] = x.take(index)
-        return found[key]
+        if key not in self._found or not self._shares:
+            self._found[key] = x.take(self._index)
+        else:
+            self._shared.append((self._found[key], self._found[key]._version))
+        return self._found[key]
 
-    inputs, y, weight = columns
-    return (
-        tuple([rows(x) for x in inputs]),
-        None if y is None else rows(y),
-        None if weight is None else rows(weight),
-    )
+    def written(self) -> bool:
+        """Whether one that is there several times was written to since."""
+        return any(x._version != version for x, version in self._shared)
 
 
 def _copied(output: Any) -> Any:
