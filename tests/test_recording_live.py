@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import RecordingError, Tensor, losses, nn, optimizers, regularizers, schedules
+from fastnn import RecordingError, Tensor, losses, metrics, nn, optimizers, regularizers, schedules
 
 
 def data(*shape, seed=0):
@@ -206,6 +206,29 @@ def test_a_schedule_within_the_step(make, first):
         run += [schedule.count, *schedule.get_last_lr(), world.model.last.weight.numpy().tobytes()]
         results.append(run)
     assert results[0] == results[1]
+
+
+def test_metrics_within_the_step():
+    results = []
+    for compile in (lambda f: f, fastnn.compile):
+        world = World(lambda f: f)
+        accuracy, error = metrics.Accuracy(), metrics.MSE()
+
+        @compile
+        def step(x, y, world=world, accuracy=accuracy, error=error):
+            loss = world.run(x, y)
+            out = world.model(x)
+            accuracy.update(out, y)
+            error.update(out[:, 0], x[:, 0], fastnn.abs(x[:, 1]))
+            return loss
+
+        fastnn.manual_seed(1)
+        run = []
+        for i in range(6):
+            step(Tensor(data(7, 5, seed=i)), Tensor(np.random.default_rng(i).integers(0, 3, 7)))
+            run.append((accuracy.result(), error.result()))
+        results.append(run)
+    assert results[0] == results[1] and len(set(results[0])) == 6
 
 
 def test_run_many_refuses_what_would_not_repeat():

@@ -4,9 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numpy as np
+
+from .._core import defer, recording, refuse
+
+
+def _kept(value: Any) -> Any:
+    """A copy of a tensor, which later calls of the function do not change; all else as it is."""
+    return value.detach().clone() if hasattr(value, "detach") else value
+
+
+def _read_outside(result: Callable[..., Any]) -> Callable[..., Any]:
+    """A metric's result, which is a number in Python: a replay could not give another one."""
+
+    @wraps(result)
+    def checked(self: Metric, *args: Any, **kwargs: Any) -> Any:
+        refuse(
+            f"the result of the metric {self.name!r} was asked for; update() it here and ask outside"
+        )
+        return result(self, *args, **kwargs)
+
+    return checked
 
 
 class Metric:
@@ -20,8 +41,20 @@ class Metric:
     def __init__(self) -> None:
         self._sums: dict[str, Any] = {}
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "result" in vars(cls):
+            cls.result = _read_outside(cls.result)  # type: ignore[method-assign]
+
     def update(self, prediction: Any, target: Any, sample_weight: Any = None) -> None:
-        """Take in a batch: `n` predictions, `n` targets and, optionally, `n` weights."""
+        """Take in a batch: `n` predictions, `n` targets and, optionally, `n` weights.
+
+        Within a compiled function this is done after each of its calls.
+        """
+        if recording():
+            batch = [_kept(part) for part in (prediction, target, sample_weight)]
+            defer(lambda: self.update(*batch), ())
+            return
         prediction, target = as_array(prediction), as_array(target)
         if prediction.ndim == 0 or target.ndim == 0 or len(prediction) != len(target):
             raise ValueError(
