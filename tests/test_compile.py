@@ -226,6 +226,7 @@ def test_show_reads_like_a_listing():
 
     compiled = fastnn.compile(step)
     assert compiled.show() == "not recorded yet"
+    assert re.fullmatch(r"compile\(.*step, 0 recordings\)", repr(compiled))
     compiled(data(4, 6), np.arange(4) % 3)
     lines = compiled.show().splitlines()
     assert lines[0].startswith("peak memory ") and "arena" in lines[0]
@@ -243,6 +244,8 @@ def test_show_reads_like_a_listing():
     ):  # fmt: skip
         assert part in text, part
     assert len(lines) == 3 + len(compiled.latest.program.calls)
+    assert repr(compiled).endswith("step, 1 recording)")
+    assert repr(compiled.latest).startswith(f"Recording({len(lines) - 3} calls, peak memory ")
 
 
 def test_modes_of_modules_have_recordings_of_their_own():

@@ -110,6 +110,9 @@ class Recording(_core.Replay):
         names = Names(self.program, list(arrays_in(self.result)), self.guard.things())
         return f"{self.footprint}\n{listing(self.program, self.ready.steps(), names)}"
 
+    def __repr__(self) -> str:
+        return f"Recording({len(self.program.calls)} calls, {self.footprint})"
+
     def fits(self) -> bool:
         """Whether all memory is where it was, and modules and optimizers are set as they were then.
 
@@ -268,6 +271,11 @@ class Compiled(_core.Caller):
         if name == "_function":  # not set yet
             raise AttributeError(name)
         return getattr(self._function, name)
+
+    def __repr__(self) -> str:
+        name = getattr(self._function, "__qualname__", None) or repr(self._function)
+        count = sum(map(len, self._recordings.values()))
+        return f"compile({name}, {count} recording{'s' * (count != 1)})"
 
     def reset(self) -> None:
         """Forget all recordings."""
