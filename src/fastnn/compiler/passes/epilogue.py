@@ -18,8 +18,8 @@ ROOM = 3  # inputs of a product's chain
 # What a chain at the end of a product was measured to bring, beside the calls on their own. Where results are
 # small: a call and a meeting less, 10 to 40 % on two threads, within 2 % on one; below FEW elements readying
 # it costs as much. Above MANY: the way to memory and back, 5 to 30 %, where there is little to add up and the
-# formulas are short; else up to 3 % less, as the operands leave the cache meanwhile. A second result (the input
-# of GELU, which its gradient needs) costs 2 to 15 % wherever it was tried.
+# formulas are short; else up to 3 % less, as the operands leave the cache meanwhile. A second result (the
+# input of GELU, which its gradient needs) costs 2 to 15 % wherever it was tried.
 FEW, MANY = 4096, 16384
 SHORT_SUMS = 128
 SHORT = frozenset(
