@@ -231,6 +231,38 @@ def test_metrics_within_the_step():
     assert results[0] == results[1] and len(set(results[0])) == 6
 
 
+def test_an_object_whose_method_is_compiled():
+    class Work:
+        def __init__(self):
+            self.factor, self.calls, self.weight = 2, 0, Tensor(np.float32([1.0]))
+            self.last = None
+
+        @fastnn.compile
+        def step(self, x):
+            self.calls += 1
+            self.last = x * self.factor
+            return self.last + self.weight
+
+    work = Work()
+    for i, change in enumerate(
+        [{}, {}, {"factor": 3}, {}, {"weight": Tensor(np.float32([5.0]))}, {"factor": 2}]
+    ):
+        vars(work).update(change)
+        x = np.float32([i])
+        assert work.step(x).item() == i * work.factor + work.weight.item()
+        assert work.last.item() == i * work.factor
+    assert work.calls == 4  # recordings: another factor or weight is another one
+
+    class Recurrent(Work):
+        @fastnn.compile
+        def step(self, x):
+            self.weight = self.weight * x
+            return self.weight
+
+    with pytest.raises(RecordingError, match=r"Recurrent\.weight was used and then became another"):
+        Recurrent().step(np.float32([1]))
+
+
 def test_run_many_refuses_what_would_not_repeat():
     w = Tensor([1.0], requires_grad=True)
     step = fastnn.compile(lambda: (w * w).sum().backward())

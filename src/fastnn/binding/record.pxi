@@ -172,7 +172,8 @@ cdef class Recorder:
     cdef use(self, obj):
         """A replay depends on an object; its attributes are noted as they were before."""
         if id(obj) not in self.used:
-            obj.__dict__["_changed_at"] = ""  # from now on a module notes where it is given another layer
+            if "_buffer_names" in obj.__dict__:
+                obj.__dict__["_changed_at"] = ""  # from now on a module notes where it is given another layer
             self.used[id(obj)] = (obj, dict(obj.__dict__))
 
     cdef meet(self, Array x, bint read):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import update_wrapper
 from types import MethodType
 from typing import Any
@@ -249,8 +249,14 @@ class Compiled(_core.Caller):
         inputs = [_buffer(v) for v in values]
         buffers = iter(inputs)
         filled_args, filled_kwargs = _mapped((args, kwargs), lambda _: next(buffers))
+
+        def function() -> Any:
+            for thing in _objects((args, kwargs)):
+                _core.note_use(thing)
+            return self._function(*filled_args, **filled_kwargs)
+
         return record(
-            lambda: self._function(*filled_args, **filled_kwargs),
+            function,
             inputs,
             copied=True,
             **self._options,
@@ -364,6 +370,17 @@ def _key(value: Any, tensors: list[Tensor]) -> Any:
             "another value of it could not be told; pass its tensors, or use it from outside the function"
         ) from None
     return (type(value), value)
+
+
+def _objects(value: Any) -> Iterator[Any]:
+    """The objects with attributes among arguments, as the instance whose method is called."""
+    if isinstance(value, (tuple, list)):
+        for item in value:
+            yield from _objects(item)
+    elif isinstance(value, dict):
+        yield from _objects(list(value.values()))
+    elif hasattr(value, "__dict__") and not isinstance(value, type) and not callable(value):
+        yield value
 
 
 def _mapped(value: Any, function: Callable[[Any], Any]) -> Any:

@@ -148,13 +148,13 @@ def _options(thing: Any, without: set[str]) -> dict[str, Any]:
     own: Callable[[], dict[str, Any]] | None = getattr(thing, "_recorded_options", None)
     if own is not None:
         return own()
+    structured = hasattr(thing, "forward")
     return {
         name: _comparable(value)
         for name, value in vars(thing).items()
         if name not in _INTERNAL
         and name not in without
-        and not isinstance(value, _core.Array)
-        and not hasattr(value, "forward")
+        and not (structured and (isinstance(value, _core.Array) or hasattr(value, "forward")))
     }
 
 
