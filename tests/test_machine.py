@@ -139,3 +139,13 @@ def test_probes_refuse_memory_that_is_too_small():
         _core.probe("write", 0, 2, memory, 4096, 3)
     with pytest.raises(ValueError, match="dtype code 4"):
         _core.probe("fma", 4, 1, None, 0, 1)
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_probes_of_every_instruction_set(isa, code):
+    memory = _core.empty(_core.Array, (2 * 8192,), 4)
+    assert _core.probe_flops(code) % 2 == 0
+    assert _core.probe("fma", code, 1, None, 0, 10)[0] > 0
+    for stream in measure.STREAMS:
+        seconds, came = _core.probe(stream, code, 2, memory, 8192, 5)
+        assert seconds > 0 and came in (1, 2)
