@@ -9,9 +9,10 @@
 #define SLAB_A_BYTES (1 << 20)
 #define SLAB_B_BYTES (4 << 20)
 #define GROUP_BYTES (1 << 20)
-/* Matrices up to this size are read as they lie: on a Zen 5 with 1 MB of L2 the product of 512 x 512 came to
- * 96 % of the peak in place and 91 % packed, that of 600 x 600 to the same, 1024 x 1024 to less. */
-#define IN_PLACE_BYTES (1536 << 10)
+/* Matrices up to this size, for each byte of a vector, are read as they lie. On a Zen 5 with 1 MB of L2 the
+ * product of 512 x 512 came to 96 % of the peak in place and 91 % packed, that of 600 x 600 to the same,
+ * 1024 x 1024 to less; narrower vectors have more time to pack. */
+#define IN_PLACE_BYTES (24 << 10)
 
 /* n cut into as few equal pieces of at most `most` as can be, each a multiple of `unit`. */
 static int64_t even(int64_t n, int64_t most, int64_t unit) {
@@ -133,10 +134,11 @@ static void gemm_choose(fnn_gemm *g, int vector_lanes) {
   }
   /* With few steps of k, what counts is to write C in long runs. */
   int shallow = g->k <= 16;
+  int64_t in_place = IN_PLACE_BYTES * vector_lanes * g->size;
   int wide = !g->packed_b && (shallow || (unit_b && g->m <= kernels->wide_rows));
   g->pack_b =
-      !unit_b || (!g->packed_b && !shallow && g->m > 3 * kernels->rows && b_bytes > IN_PLACE_BYTES);
-  g->pack_a = !wide && g->n > 4 * vector_lanes && a_bytes > IN_PLACE_BYTES;
+      !unit_b || (!g->packed_b && !shallow && g->m > 3 * kernels->rows && b_bytes > in_place);
+  g->pack_a = !wide && g->n > 4 * vector_lanes && a_bytes > in_place;
   int panels = g->pack_a && (g->pack_b || g->packed_b);
   g->table = wide ? kernels->wide : panels ? kernels->packed : kernels->direct;
   g->lanes = vector_lanes;
