@@ -1,114 +1,246 @@
-"""Matrix products beside numpy's BLAS, in turns: GFLOP/s, and numpy's time divided by ours.
+"""Matrix products of many kinds beside other libraries: GFLOP/s, share of the peak, and ratios of times.
 
-    python bench/gemm.py                    every family, one thread and all
-    python bench/gemm.py --threads 1 dense  one family
+    python bench/gemm.py                         every family in float32, one thread and all
+    python bench/gemm.py square --threads 1      one family
+    python bench/gemm.py --peers "numpy,torch" --dtype float64
 
-A family is a kind of shape, (m, n, k) and which operands are transposed views. Each round times both, in
-alternating order, and the medians of the rounds are printed: processor time for one thread, which other
-work on the machine disturbs least, and wall time for more. Each number of threads has a process of its own,
-as OPENBLAS_NUM_THREADS is read once.
+A family is a kind of shape: (m, n, k) and how a and b are stored, "n" as they are used or "t" transposed.
+Each library has a process of its own for each number of threads; they take turns, a round after another. A
+ratio is the median over the rounds of (its time / fastnn's time): above 1, fastnn is faster. The peak is that
+of the multiply-add as fastnn.profiler measures it. numpy's OpenBLAS runs twice, with the kernels that it
+chooses ("numpy") and, where the CPU has AVX-512, with those for it ("numpy skylakex").
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import json
 import os
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import fastnn
+Shape = tuple[int, int, int, str]
 
-PLAIN, RIGHT, LEFT = "a b", "a b.T", "a.T b"
-
-FAMILIES: dict[str, list[tuple[int, int, int, str]]] = {
-    "square": [(n, n, n, PLAIN) for n in (16, 32, 64, 96, 128, 256, 512, 1024, 2048, 4096)],
-    "dense": [  # x w.T, dy w, dy.T x of 784-512-10, batch 128
-        (128, 512, 784, RIGHT), (128, 784, 512, PLAIN), (512, 784, 128, LEFT),
-        (128, 10, 512, RIGHT), (128, 512, 10, PLAIN), (10, 512, 128, LEFT),
+FAMILIES: dict[str, list[Shape]] = {
+    "square": [
+        (n, n, n, "nn") for n in (16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048, 4096)
     ],
-    "batch": [(m, 512, 512, kind) for m in (1, 2, 4, 8, 16, 32, 64) for kind in (RIGHT, PLAIN)],
+    "turned": [(n, n, n, kind) for n in (64, 256, 1024) for kind in ("nt", "tn", "tt")],
+    "odd": [(n, n, n, "nn") for n in (17, 33, 65, 97, 129, 257, 513, 1000)],
+    "layer": [  # x w.T, dy w, dy.T x of layers in front of few and of many
+        (m, n, k, kind)
+        for rows, fan_in, fan_out in ((32, 64, 64), (128, 784, 512), (128, 512, 10), (128, 256, 2))
+        for m, n, k, kind in ((rows, fan_out, fan_in, "nt"), (rows, fan_in, fan_out, "nn"),
+                              (fan_out, fan_in, rows, "tn"))
+    ],
+    "batch": [(m, 512, 512, kind) for m in (1, 2, 4, 8, 12, 16, 32, 64) for kind in ("nt", "nn")],
     "skinny": [
-        (1024, 1, 512, RIGHT), (512, 1, 512, LEFT), (1000, 3, 1000, RIGHT), (1000, 8, 1000, LEFT),
-        (3, 1000, 1000, PLAIN), (512, 512, 1, LEFT), (1000, 1000, 4, PLAIN),
+        (1, 4096, 1024, "nt"), (1024, 1, 512, "nn"), (512, 1, 512, "tn"), (1000, 3, 1000, "nt"),
+        (1000, 8, 1000, "tn"), (1000, 12, 1000, "nt"), (3, 1000, 1000, "nn"), (15, 1000, 1000, "nt"),
+        (4096, 64, 64, "nn"), (64, 4096, 64, "nn"), (64, 64, 4096, "tn"),
     ],
+    "shallow": [(512, 784, 1, "tn"), (1000, 1000, 4, "nn"), (512, 512, 16, "tn")],
 }  # fmt: skip
 
+SETTLE = 0.04  # seconds: OpenBLAS' threads spin for 2^26 ticks of the clock before they sleep
 
-def seconds(call: Callable[[], Any], count: int) -> float:
-    clock = time.thread_time if fastnn.get_num_threads() == 1 else time.perf_counter
-    start = clock()
-    for _ in range(count):
-        call()
-    return (clock() - start) / count
+PEERS = {
+    "fastnn": "fastnn",
+    "numpy": "numpy",
+    "numpy skylakex": "numpy",
+    "torch": "torch",
+    "jax": "jax",
+}
 
 
-def side_by_side(
-    m: int, n: int, k: int, kind: str, dtype: str, rounds: int
-) -> tuple[float, float, float]:
-    """Median seconds of ours and numpy's, and the median of their ratios."""
+# --- a worker: one library ---
+
+
+def product_of(library: str, a: np.ndarray, b: np.ndarray, threads: int) -> Callable[[], Any]:
+    """A function that multiplies, and waits for the result."""
+    if library == "fastnn":
+        import fastnn
+
+        fastnn.set_num_threads(threads)
+        x, y = fastnn.Tensor(a), fastnn.Tensor(b)
+        return lambda: fastnn.matmul(x, y)
+    if library == "torch":
+        import torch
+
+        torch.set_num_threads(threads)
+        left, right = torch.from_numpy(a), torch.from_numpy(b)
+        return lambda: torch.matmul(left, right)
+    if library == "jax":
+        import jax
+
+        jax.config.update("jax_enable_x64", a.dtype == np.float64)
+        # Stored as they lie; the transposition is part of the product, as in a layer.
+        turns = [not x.flags.c_contiguous for x in (a, b)]
+        stored = [jax.numpy.asarray(x.T if t else x) for x, t in zip((a, b), turns, strict=True)]
+        multiply = jax.jit(lambda x, y: (x.T if turns[0] else x) @ (y.T if turns[1] else y))
+        return lambda: multiply(*stored).block_until_ready()
+    return lambda: a @ b
+
+
+def worker(library: str, threads: int, dtype: str) -> None:
+    """Answer each line, a shape and seconds, with the seconds of one product."""
     rng = np.random.default_rng(0)
-    a = rng.standard_normal((k, m) if kind == LEFT else (m, k)).astype(dtype)
-    b = rng.standard_normal((n, k) if kind == RIGHT else (k, n)).astype(dtype)
-    a, b = a.T if kind == LEFT else a, b.T if kind == RIGHT else b
-    x, y = fastnn.Tensor(a), fastnn.Tensor(b)
-    calls = [lambda: fastnn.matmul(x, y), lambda: a @ b]
-    for call in calls:
-        call()
-    count = max(1, int(0.01 / max(seconds(calls[0], 3), 1e-7)))
-    times: tuple[list[float], list[float]] = ([], [])
-    for turn in range(rounds):
-        for which in (0, 1) if turn % 2 else (1, 0):
-            times[which].append(seconds(calls[which], count))
-    ratio = statistics.median(theirs / ours for ours, theirs in zip(*times, strict=True))
-    return statistics.median(times[0]), statistics.median(times[1]), ratio
+    shape, run = None, None
+    for line in sys.stdin:
+        wanted, seconds = json.loads(line)
+        if wanted != shape:
+            m, n, k, kind = shape = wanted
+            a = rng.standard_normal((k, m) if kind[0] == "t" else (m, k)).astype(dtype)
+            b = rng.standard_normal((n, k) if kind[1] == "t" else (k, n)).astype(dtype)
+            run = product_of(
+                library, a.T if kind[0] == "t" else a, b.T if kind[1] == "t" else b, threads
+            )
+            run()
+        print(timed(run, seconds), flush=True)
 
 
-def measure(families: list[str], dtype: str, rounds: int, largest: int) -> None:
-    print(f"\n{dtype}, {fastnn.get_num_threads()} thread(s), {fastnn._core.isa_name()}")
-    print(f"{'family':8} {'m':>5} {'n':>5} {'k':>5} {'us':>17} {'GFLOP/s':>8} {'numpy':>8} ratio")
-    for family in families:
-        for m, n, k, kind in FAMILIES[family]:
-            if max(m, n, k) > largest:
+def timed(run: Callable[[], Any], seconds: float) -> float:
+    """The median time of a call; short ones are timed in batches."""
+    run()
+    start = time.perf_counter()
+    run()
+    batch = max(1, min(1000, int(1e-4 / (time.perf_counter() - start))))
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while not times or time.perf_counter() < end:
+        start = time.perf_counter()
+        for _ in range(batch):
+            run()
+        times.append((time.perf_counter() - start) / batch)
+    return statistics.median(times)
+
+
+# --- the table ---
+
+
+def environment(name: str, threads: int) -> dict[str, str]:
+    counts = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    found = {**os.environ, **dict.fromkeys(counts, str(threads)), "JAX_PLATFORMS": "cpu"}
+    found.pop("OPENBLAS_CORETYPE", None)
+    if name == "numpy skylakex":
+        found["OPENBLAS_CORETYPE"] = "SKYLAKEX"
+    if threads == 1:
+        found["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    return found
+
+
+def has_avx512() -> bool:
+    cpu = Path("/proc/cpuinfo")
+    return cpu.exists() and " avx512f " in cpu.read_text()
+
+
+def available() -> list[str]:
+    found = [name for name, module in PEERS.items() if importlib.util.find_spec(module)]
+    return [name for name in found if name != "numpy skylakex" or has_avx512()]
+
+
+def start(name: str, threads: int, dtype: str) -> subprocess.Popen[str]:
+    command = [
+        sys.executable,
+        __file__,
+        "--worker",
+        name,
+        "--threads",
+        str(threads),
+        "--dtype",
+        dtype,
+    ]
+    return subprocess.Popen(
+        command,
+        env=environment(name, threads),
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+
+
+def ask(process: subprocess.Popen[str], shape: Shape, seconds: float) -> float:
+    time.sleep(SETTLE)
+    assert process.stdin and process.stdout
+    process.stdin.write(json.dumps((shape, seconds)) + "\n")
+    process.stdin.flush()
+    return float(process.stdout.readline())
+
+
+def measure(names: list[str], threads: int, args: argparse.Namespace) -> None:
+    import fastnn
+
+    peak = fastnn.profiler.limits().peak(args.dtype, threads)
+    others = [name for name in names if name != "fastnn"]
+    print(
+        f"\n{args.dtype}, {threads} thread(s), {fastnn._core.isa_name()}, peak {peak / 1e9:.0f} GFLOP/s"
+    )
+    print(
+        f"{'family':8} {'m':>5} {'n':>5} {'k':>5}    {'us':>10} {'GFLOP/s':>8} {'peak':>5}",
+        *others,
+        sep="  ",
+    )
+    workers = {name: start(name, threads, args.dtype) for name in ("fastnn", *others)}
+    for family in args.families or FAMILIES:
+        for shape in FAMILIES[family]:
+            if max(shape[:3]) > args.largest:
                 continue
-            ours, theirs, ratio = side_by_side(m, n, k, kind, dtype, rounds)
-            flops = 2e-9 * m * n * k
+            rounds = [
+                {name: ask(workers[name], shape, args.seconds) for name in order}
+                for order in (
+                    (list(workers), list(workers)[::-1])[i % 2] for i in range(args.rounds)
+                )
+            ]
+            ours = statistics.median(r["fastnn"] for r in rounds)
+            m, n, k, kind = shape
+            rate = 2 * m * n * k / ours
+            ratios = [statistics.median(r[name] / r["fastnn"] for r in rounds) for name in others]
             print(
-                f"{family:8} {m:5} {n:5} {k:5} {kind:6} {ours * 1e6:10.2f} {flops / ours:8.1f} "
-                f"{flops / theirs:8.1f} {ratio:5.2f}",
+                f"{family:8} {m:5} {n:5} {k:5} {kind} {ours * 1e6:10.2f}",
+                f"{rate / 1e9:8.1f} {rate / peak:5.0%}",
+                *(f"{ratio:{len(name)}.2f}" for ratio, name in zip(ratios, others, strict=True)),
+                sep="  ",
                 flush=True,
             )
+    for process in workers.values():
+        process.communicate()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument(
-        "families", nargs="*", default=[], metavar="family", help=", ".join(FAMILIES)
-    )
+    parser.add_argument("families", nargs="*", metavar="family", help=", ".join(FAMILIES))
     parser.add_argument("--threads", type=int, help="instead of one and then all")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--peers", help="comma separated; default: " + ", ".join(PEERS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=0.05, help="a turn")
     parser.add_argument("--largest", type=int, default=4096, help="no axis longer than this")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.worker:
+        worker(args.worker.split()[0], args.threads, args.dtype)
+        return
     unknown = set(args.families) - set(FAMILIES)
     if unknown:
         parser.error(f"no family {', '.join(sorted(unknown))}; there are {', '.join(FAMILIES)}")
-    if args.threads and os.environ.get("OPENBLAS_NUM_THREADS") == str(args.threads):
-        fastnn.set_num_threads(args.threads)
-        measure(args.families or list(FAMILIES), args.dtype, args.rounds, args.largest)
-        return
-    for threads in [args.threads] if args.threads else sorted({1, fastnn.get_num_threads()}):
-        command = [sys.executable, *sys.argv, "--threads", str(threads)]
-        subprocess.run(
-            command, env={**os.environ, "OPENBLAS_NUM_THREADS": str(threads)}, check=True
+    names = args.peers.split(",") if args.peers else available()
+    if not set(names) <= set(PEERS):
+        parser.error(
+            f"no peer {', '.join(sorted(set(names) - set(PEERS)))}; there are {', '.join(PEERS)}"
         )
+    cores = len(os.sched_getaffinity(0))
+    for threads in [args.threads] if args.threads else sorted({1, cores}):
+        measure(names, threads, args)
 
 
 if __name__ == "__main__":

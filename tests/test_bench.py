@@ -71,3 +71,14 @@ def test_a_library_that_computes_something_else_is_found_out(monkeypatch):
     with pytest.raises(SystemExit, match="losses of liar"):
         bench.check_losses([ours, theirs], tiny_workloads()[0])
     bench.check_losses([ours, Liar(None)], tiny_workloads()[0])
+
+
+def test_products_beside_numpy():
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    command = [sys.executable, str(ROOT / "bench" / "gemm.py"), "square", "turned", "--threads=1"]
+    command += ["--rounds=1", "--seconds=0.001", "--largest=64", "--peers=numpy"]
+    run = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    rows = [line.split() for line in run.stdout.splitlines() if "%" in line]
+    assert [row[0] for row in rows] == ["square"] * 4 + ["turned"] * 3
+    assert all(float(row[-1]) > 0 for row in rows)
