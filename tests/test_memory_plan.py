@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import fastnn
 from cases import CASES
 from fastnn import Tensor, _core, nn, optimizers
-from fastnn.compiler.passes import run_passes
+from fastnn.compiler.passes import PASSES, run_passes
 from fastnn.compiler.passes.alias import _PAIRS, onto
 from fastnn.compiler.passes.chain import fuse_chains
 from fastnn.compiler.passes.dead import drop_dead_calls
@@ -41,7 +41,7 @@ def apart(program):
     return replace(program, places=places, arena=end)
 
 
-def block_step(norm=nn.LayerNorm, activation=nn.GELU, depth=3, width=24):
+def block_step(norm=nn.LayerNorm, activation=nn.GELU, depth=3, width=24, batch=16):
     """A training step with residuals, norms and dropout."""
     fastnn.manual_seed(0)
     layers = [
@@ -61,7 +61,7 @@ def block_step(norm=nn.LayerNorm, activation=nn.GELU, depth=3, width=24):
         optimizer.step()
         return loss.detach()
 
-    return step, Tensor(data(16, width)), Tensor(np.arange(16) % 4)
+    return step, Tensor(data(batch, width)), Tensor(np.arange(batch) % 4)
 
 
 STEPS = {
@@ -111,6 +111,26 @@ def test_sharing_memory_changes_no_bit(name):
             run.append(loss.item())
         found.append(run)
     assert found[0] == found[1] and len(set(found[0])) == 4
+
+
+@pytest.mark.parametrize("norm", [nn.LayerNorm, nn.BatchNorm1d])
+def test_threads_that_share_memory_keep_out_of_each_others_way(norm, threads):
+    """Calls large enough for a team, in an arena where each place is used many times."""
+    found = []
+    for plan, count in [(apart, 1), *((plan_memory, n) for n in (1, 2, 4))]:
+        with threads(count):
+            step, x, y = block_step(norm, nn.ReLU, width=256, batch=192)
+            program, loss, _ = trace(lambda step=step, x=x, y=y: step(x, y), [x, y])
+            for transform in PASSES.values():
+                program = transform(program)
+            ready = plan(program).lower()
+            run = []
+            for _ in range(6):
+                ready.run()
+                run.append(loss.item())
+        found.append(run)
+    assert count == 1 or max(step[0] for step in ready.steps()) > 1
+    assert all(run == found[0] for run in found) and len(set(found[0])) == 6
 
 
 def restore(pieces, values):
