@@ -96,6 +96,35 @@ def test_several_inputs_and_bytes():
     both(make=Two, data=((X, kinds), Y))
 
 
+class Stream:
+    """Batches of several sizes."""
+
+    def __iter__(self):
+        for begin in range(0, 300, 45):
+            yield X[begin : begin + 45], Y[begin : begin + 45], np.ones(len(X[begin : begin + 45]))
+
+
+@pytest.mark.parametrize("data", [(X, Y), (Stream(),)])
+def test_parameters_that_the_optimizer_does_not_have(data, stretches):
+    """Their gradients add up from step to step, also where somebody takes them away meanwhile."""
+
+    class Forget(Callback):
+        def on_epoch_end(self, epoch, logs):
+            if epoch == 1:
+                self.trainer.model[0].weight.grad = None
+
+    def fit(t, x, y=None):
+        t.optimizer = optimizers.SGD(t.model[2].parameters(), lr=0.1)
+        history = plain(t, x, y, epochs=4, callbacks=[Forget()])
+        grads.append(bits([p.grad for p in t.model.parameters()]))
+        return history
+
+    grads = []
+    both(fit, make=nn_small, data=data)
+    assert grads[0] == grads[1]
+    assert len(data) == 1 or max(stretches) >= 8
+
+
 @pytest.mark.parametrize("writes", [True, False])
 def test_the_input_as_target(writes, monkeypatch):
     """It is gathered once, unless the model writes to it."""
@@ -143,14 +172,6 @@ def test_batches_as_data_with_class_weights():
         return t.fit(data, epochs=3, class_weight=[1.0, 2.0, 3.0], verbose=0)
 
     both(fit)
-
-
-class Stream:
-    """Batches of several sizes."""
-
-    def __iter__(self):
-        for begin in range(0, 300, 45):
-            yield X[begin : begin + 45], Y[begin : begin + 45], np.ones(len(X[begin : begin + 45]))
 
 
 def test_streams():

@@ -30,6 +30,7 @@ def known_ahead(schedule: Any, optimizer: Any) -> bool:
         and isinstance(optimizer, Optimizer)
         and schedule.optimizer is optimizer
         and type(schedule).step is Schedule.step
+        and type(schedule)._advance is Schedule._advance
         and type(schedule)._apply.__module__.startswith(Schedule.__module__.rpartition(".")[0])
     )
 

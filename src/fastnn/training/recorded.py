@@ -77,6 +77,8 @@ class _Recorded:
         parts = self._subject.parts()
         if len(parts) != len(self._parts) or any(map(is_not, parts, self._parts)):
             return False
+        if not self._recording.guard.attributes.holds():
+            return False
         changes = change_count()
         if changes == self._changes:
             return True
@@ -86,6 +88,12 @@ class _Recorded:
             return False
         self._changes = changes
         return fits
+
+    def repeats(self) -> bool:
+        """Whether it leaves each gradient as it found it. The first step makes the gradients of parameters
+        that the optimizer does not have; later ones add to them.
+        """
+        return bool(self._recording.guard.attributes.repeats())
 
     @scope("log")
     def _write(self, loss: Tensor, slot: Tensor) -> None:

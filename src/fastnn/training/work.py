@@ -199,6 +199,7 @@ class Stretches:
         self.whole = min(self.batches, source.rows // self.batch)  # batches with all their rows
         self._order = empty(source.rows, "int64") if source.shuffle else None
         self._steps: dict[int, RecordedSteps] = {}
+        self._tried = False  # to have gradients that a step leaves as it finds them
 
     def run(self, first: int, number: int) -> Iterator[Piece]:
         """The batches of an epoch from number `first` on."""
@@ -212,6 +213,11 @@ class Stretches:
             steps = self._recorded(done)
             if steps is None:
                 break
+            if not steps.repeats():
+                yield self._alone(steps, done, number)
+                done += 1
+                continue
+            self._tried = False
             slot = way.waiting() if steps.slots > 1 else 0
             count = min(count, steps.slots - slot)
             failure = None
@@ -227,6 +233,14 @@ class Stretches:
         if done < self.batches:
             for batch in self.feed.from_batch(done, number):
                 yield one(self.job, batch, way)
+
+    def _alone(self, steps: RecordedSteps, batch: int, number: int) -> Piece:
+        """A step in Python, after which the next may leave all gradients as it finds them."""
+        if self._tried:
+            self.job.give_up(RecordingError("each step leaves other gradients than it finds"))
+        self._tried = True
+        del self._steps[steps.rows]
+        return one(self.job, next(self.feed.from_batch(batch, number)), self.way)
 
     def _recorded(self, batch: int) -> RecordedSteps | None:
         """The steps that begin with a batch, or None if they are not worth it or cannot be recorded."""
