@@ -263,6 +263,53 @@ def test_an_object_whose_method_is_compiled():
         Recurrent().step(np.float32([1]))
 
 
+FACTOR = 2
+
+
+def test_names_that_come_to_mean_something_else():
+    global FACTOR
+    weight, more, count, total = Tensor(np.float32([1.0])), 5, 0, None
+
+    @fastnn.compile
+    def function(x):
+        nonlocal count
+        count += 1
+        return x * FACTOR + weight + more if total is None else total
+
+    def check(recordings):
+        for x in (1, 3):
+            assert function(np.float32([x])).item() == x * FACTOR + weight.item() + more
+        assert count == recordings
+
+    check(1)
+    FACTOR = 3
+    check(2)
+    weight = Tensor(np.float32([7.0]))
+    check(3)
+    more += 1
+    check(4)
+    FACTOR, more = 3.0, 6
+    check(5)
+    FACTOR = 3
+    check(5)  # as before: the recording is still there
+    FACTOR = 2
+    total = Tensor(np.float32([11.0]))
+    assert function(np.float32([1])).item() == 11
+
+
+def test_a_global_that_the_function_makes():
+    def function(x):
+        global made
+        made = x * 2
+        return made + 1
+
+    compiled = fastnn.compile(function)
+    for i in range(3):
+        assert compiled(np.float32([i])).item() == 2 * i + 1
+    assert sum(map(len, compiled._recordings.values())) == 1
+    del globals()["made"]
+
+
 def test_run_many_refuses_what_would_not_repeat():
     w = Tensor([1.0], requires_grad=True)
     step = fastnn.compile(lambda: (w * w).sum().backward())

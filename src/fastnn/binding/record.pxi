@@ -4,6 +4,10 @@ class RecordingError(RuntimeError):
     """A function did what a recording of it cannot repeat."""
 
 
+# Types whose values say all.
+cdef set PLAIN = {int, float, bool, str, type(None)}
+
+
 cdef class Attributes:
     """What a recorded function met and left in attributes of tensors that were there before it.
 
@@ -16,6 +20,7 @@ cdef class Attributes:
     cdef list met, left  # once closed: (tensor, .grad) where it was looked at, and where it was set
     cdef list switched  # (tensor, requires_grad) where it was changed
     cdef list stored  # (attributes of an object, name, tensor) where a tensor was kept
+    cdef list names  # (cell of a closure, None, value) and (dict of globals, name, value)
     cdef readonly list before, after  # functions to call in Python before and after each run of the calls
 
     def __init__(self):
@@ -26,6 +31,7 @@ cdef class Attributes:
         self.left = []
         self.switched = []
         self.stored = []
+        self.names = []
         self.before = []
         self.after = []
 
@@ -72,8 +78,17 @@ cdef class Attributes:
         """Note that an object kept a tensor as an attribute."""
         self.stored.append((attributes, name, value))
 
+    def name(self, where not None, name, value):
+        """Note what a name of the function's globals means, or a cell of its closure."""
+        self.names.append((where, name, value))
+
     cpdef bint holds(self):
-        """Whether each .grad is what the function met."""
+        """Whether each .grad is what the function met, and its names mean what they did."""
+        for item in self.names:
+            where, name, value = <tuple>item
+            now = where.cell_contents if name is None else (<dict>where).get(name)
+            if now is not value and not (type(now) is type(value) and type(now) in PLAIN and now == value):
+                return False
         for item in self.met:
             if (<Array>(<tuple>item)[0]).gradient is not (<tuple>item)[1]:
                 return False

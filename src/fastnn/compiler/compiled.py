@@ -18,7 +18,7 @@ from ..autograd.graph import mode
 from ..tensor import Tensor, as_tensor, empty
 from ..units import parse_size
 from .footprint import Footprint
-from .guard import Guard
+from .guard import Guard, names_of
 from .listing import listing
 from .names import Names
 from .passes import run_passes
@@ -255,12 +255,13 @@ class Compiled(_core.Caller):
                 _core.note_use(thing)
             return self._function(*filled_args, **filled_kwargs)
 
-        return record(
-            function,
-            inputs,
-            copied=True,
-            **self._options,
-        )
+        # By id: a reference would keep what the function lets go.
+        before = {(id(where), name): id(value) for where, name, value in names_of(self._function)}
+        recording = record(function, inputs, copied=True, **self._options)
+        for where, name, value in names_of(self._function):
+            if before.get((id(where), name)) == id(value):  # else the function itself sets it
+                recording.guard.attributes.name(where, name, value)
+        return recording
 
     def train(self, mode: bool = True) -> Compiled:
         """Set the mode of a compiled module, as its own `train` does."""
@@ -325,7 +326,8 @@ def compile(
     optimizers, EMA's decay, the random generator. What the function reads in Python is part of the
     recording: other modes, numbers of layers (`Dropout.p`) and optimizers (`clip_norm`), frozen
     parameters or the absence of a gradient make another recording; another layer, parameter or hook is an
-    error until `reset`. Numbers and tensors of closures are taken as they are at the first call. Tensors
+    error until `reset`. Where a name of the function's closure or globals means another object or number,
+    there is another recording, too; what the functions that it calls find by name stays as it was. Tensors
     that the function keeps (``self.hidden = x``) have the values of the latest call.
 
     Raises

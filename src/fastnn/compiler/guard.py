@@ -7,23 +7,46 @@ recording, and is compared before it is used again.
 
 from __future__ import annotations
 
+import dis
 import random
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from .. import _core
 
-__all__ = ["Guard", "random_states", "warn_of_constants"]
+__all__ = ["Guard", "names_of", "random_states", "warn_of_constants"]
 
 _PLAIN = (int, float, bool, str, bytes, type(None))
 _INTERNAL = {
     "_buffer_names", "_changed_at", "_flat", "_forward_hooks", "_forward_pre_hooks", "_predictor",
 }  # fmt: skip
+
+
+def names_of(function: Any) -> list[tuple[Any, str | None, Any]]:
+    """What the names of a function's closure and globals mean: (cell, None, value), (globals, name, value).
+
+    Those of modules, functions and classes are left out, which nobody exchanges.
+    """
+    function = getattr(function, "__func__", function)
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return []
+    found: list[tuple[Any, str | None, Any]] = []
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):  # nothing is in it yet
+            found.append((cell, None, cell.cell_contents))
+    known = function.__globals__
+    loaded = {i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"}
+    found += [(known, name, known[name]) for name in sorted(loaded & known.keys())]
+    fixed = (ModuleType, FunctionType, BuiltinFunctionType, type, _core.Caller)
+    return [item for item in found if not isinstance(item[2], fixed)]
 
 
 def random_states() -> tuple[Any, ...]:
