@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import update_wrapper
 from types import MethodType
 from typing import Any
@@ -15,8 +15,9 @@ import numpy as np
 from .. import _core
 from ..autograd import is_grad_enabled
 from ..autograd.graph import mode
-from ..tensor import Tensor, as_tensor, empty
+from ..tensor import Tensor, as_tensor
 from ..units import parse_size
+from .arguments import buffer_like, detached, key_of, leaf, mapped, objects_in
 from .footprint import Footprint
 from .guard import Guard, names_of
 from .listing import listing
@@ -146,7 +147,7 @@ def record(
     (3, Tensor([3., 3.]))
     """
     kept = list(inputs)
-    program, result, guard = trace(lambda: _mapped(function(), _detached), kept, copied)
+    program, result, guard = trace(lambda: mapped(function(), detached), kept, copied)
     _core.memory_trim()  # of the intermediates, which nobody wrote
     limit = None if memory_limit is None else parse_size("memory_limit", memory_limit)
     return Recording(kept, run_passes(program, without), result, guard, limit)
@@ -207,7 +208,7 @@ class Compiled(_core.Caller):
     def _recording(self, args: Any, kwargs: Any) -> tuple[Recording, list[Tensor]]:
         """The recording for arguments, made now if there is none, and the tensors among them."""
         values: list[Tensor] = []
-        key = (is_grad_enabled(), _key((args, kwargs), values))
+        key = (is_grad_enabled(), key_of((args, kwargs), values))
         recording = self._find(key)
         if recording is None:
             recording = self._record(args, kwargs, values)
@@ -242,16 +243,16 @@ class Compiled(_core.Caller):
 
     def inline(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Within another compiled function it is part of that recording, cut off from the graph as ever."""
-        given = _mapped((args, kwargs), lambda x: _leaf(as_tensor(x)))
-        return _mapped(self._function(*given[0], **given[1]), _detached)
+        given = mapped((args, kwargs), lambda x: leaf(as_tensor(x)))
+        return mapped(self._function(*given[0], **given[1]), detached)
 
     def _record(self, args: Any, kwargs: Any, values: list[Tensor]) -> Recording:
-        inputs = [_buffer(v) for v in values]
+        inputs = [buffer_like(v) for v in values]
         buffers = iter(inputs)
-        filled_args, filled_kwargs = _mapped((args, kwargs), lambda _: next(buffers))
+        filled_args, filled_kwargs = mapped((args, kwargs), lambda _: next(buffers))
 
         def function() -> Any:
-            for thing in _objects((args, kwargs)):
+            for thing in objects_in((args, kwargs)):
                 _core.note_use(thing)
             return self._function(*filled_args, **filled_kwargs)
 
@@ -350,68 +351,3 @@ def compile(
     if memory_limit is not None:
         memory_limit = parse_size("memory_limit", memory_limit)
     return Compiled(function, without, memory_limit)
-
-
-def _key(value: Any, tensors: list[Tensor]) -> Any:
-    """What a recording depends on; the tensors within are added to the list."""
-    if isinstance(value, (Tensor, np.ndarray)):
-        tensor = as_tensor(value)
-        tensors.append(tensor)
-        return (tensor.shape, tensor.code, tensor._requires_grad)
-    if isinstance(value, (tuple, list)):
-        return (type(value), *(_key(v, tensors) for v in value))
-    if isinstance(value, dict):
-        return (dict, *((k, _key(v, tensors)) for k, v in value.items()))
-    if isinstance(value, float):
-        return (float, value.hex())  # NaN is itself, and 0.0 is not -0.0
-    try:
-        hash(value)
-    except TypeError:
-        raise TypeError(
-            f"compile: an argument of type {type(value).__name__} is neither a tensor nor hashable, so that "
-            "another value of it could not be told; pass its tensors, or use it from outside the function"
-        ) from None
-    return (type(value), value)
-
-
-def _objects(value: Any) -> Iterator[Any]:
-    """The objects with attributes among arguments, as the instance whose method is called."""
-    if isinstance(value, (tuple, list)):
-        for item in value:
-            yield from _objects(item)
-    elif isinstance(value, dict):
-        yield from _objects(list(value.values()))
-    elif hasattr(value, "__dict__") and not isinstance(value, type) and not callable(value):
-        yield value
-
-
-def _mapped(value: Any, function: Callable[[Any], Any]) -> Any:
-    """A nest of tuples, lists and dicts with each tensor and array in it replaced."""
-    if isinstance(value, (Tensor, np.ndarray)):
-        return function(value)
-    if isinstance(value, (tuple, list)):
-        items = [_mapped(v, function) for v in value]
-        return value._make(items) if hasattr(value, "_make") else type(value)(items)
-    if isinstance(value, dict):
-        return {k: _mapped(v, function) for k, v in value.items()}
-    return value
-
-
-def _buffer(value: Tensor) -> Tensor:
-    made = empty(value.shape, value.dtype)
-    made._requires_grad = value._requires_grad
-    return made
-
-
-def _leaf(value: Tensor) -> Tensor:
-    made = value.detach()
-    made._requires_grad = value._requires_grad
-    return made
-
-
-def _detached(value: Any) -> Any:
-    """Without the history, which would keep every intermediate of the recording alive.
-
-    A tensor of our own, so that memory which only the results hold can be told from what the function kept.
-    """
-    return value.detach() if isinstance(value, Tensor) else value
