@@ -42,7 +42,11 @@ def _add_rows(x: Tensor, index: Tensor, table: Tensor, skip: int) -> None:
     """Add the rows of x to those of a contiguous table that index names, but for skip."""
     n, width = table.shape
     k = index.size
-    rows = contiguous(x.detach())._as_view((1, k, width), (k * width, width, 1))
+    x = x.detach()
+    if x.ndim == 2:
+        rows = x._as_view((1, k, width), (0, *x.strides))
+    else:
+        rows = contiguous(x)._as_view((1, k, width), (k * width, width, 1))
     whole = table._as_view((1, n, width), (n * width, width, 1))
     launch(op.scatter_add, (whole, index, rows, whole), (skip,))
 
