@@ -92,7 +92,7 @@ static void moves(int dtype) {
     give(&l, &y);
     set(&index.a, below(n), (double)m);
     memcpy(before, y.memory, (size_t)y.bytes);
-    CHECK(fnn_launch(&l.call, &why) == FNN_ERR_VALUE);
+    CHECK(fnn_launch(&l.call, &why) == FNN_ERR_INDEX);
     CHECK(memcmp(before, y.memory, (size_t)y.bytes) == 0);
     free(before);
   }
