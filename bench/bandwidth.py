@@ -7,6 +7,9 @@
 Each row writes into memory that is there (out=, where the other library has it). Printed are the time, GB/s
 of what the op must read and write, the share of what a plain copy of as many bytes reaches here, and the time
 of numpy and of PyTorch divided by ours (below 1 they are faster). PyTorch is left out where it is missing.
+
+With more than one thread libraries disturb one another: PyTorch's idle threads spin for a while on the cores
+that ours want. --only times one library in a process of its own.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ except ImportError:
     torch = None
 
 Thunk = Callable[[], Any]
+twins_wanted = True  # --only of another library sets it to False: PyTorch is not even called
 RNG = np.random.default_rng(0)
 
 
@@ -72,7 +76,7 @@ def reals(shape: Any, dtype: str, low: float = -3.0, high: float = 3.0) -> np.nd
 
 def twin(make: Callable[..., Thunk], *arrays: np.ndarray) -> Thunk | None:
     """What PyTorch does on the same memory, None without PyTorch or without such a function."""
-    if torch is None:
+    if torch is None or not twins_wanted:
         return None
     try:
         thunk = make(*(torch.from_numpy(a) for a in arrays))
@@ -758,10 +762,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--least", type=float, default=1e-3, help="seconds of a turn")
+    parser.add_argument("--only", choices=("fastnn", "numpy", "torch"), help="time this one alone")
     parser.add_argument(
         "--worst", type=int, help="only so many, by how far another library is ahead"
     )
     args = parser.parse_args()
+    global twins_wanted
+    twins_wanted = args.only in (None, "torch")
     fastnn.set_num_threads(args.threads)
     if torch is not None:
         torch.set_num_threads(args.threads)
@@ -776,9 +783,14 @@ def main() -> None:
                     continue
                 for size in args.sizes:
                     row = make(int(size), args.dtype)
-                    mine, *peers = in_turns(
-                        [row.ours, row.numpy, row.torch], args.rounds, args.least
-                    )
+                    if args.only:
+                        one = {"fastnn": row.ours, "numpy": row.numpy, "torch": row.torch}[
+                            args.only
+                        ]
+                        (mine,), peers = in_turns([one], args.rounds, args.least), []
+                    else:
+                        thunks = [row.ours, row.numpy, row.torch]
+                        mine, *peers = in_turns(thunks, args.rounds, args.least)
                     speed = row.moved / mine / 1e9
                     share = speed / copy_speed(row.moved, args.rounds, args.least, known)
                     ratios = [peer / mine for peer in peers]
