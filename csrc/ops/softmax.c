@@ -48,7 +48,7 @@ fnn_status fnn_softmax_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *w
   layout l = layout_of(&a[0], (int)axis);
   plan->tasks = l.tasks > 0 ? l.tasks : 1;
   plan->bytes = (double)fnn_size(&a[0]) * (double)(arrays * fnn_itemsize(a[0].dtype));
-  plan->flops = (double)fnn_size(&a[0]) * (grad ? 4 : 20);
+  plan->flops = (double)fnn_size(&a[0]) * (call->op == FNN_OP_softmax_grad ? 4 : 30);
   return FNN_OK;
 }
 
