@@ -38,16 +38,16 @@ def _chain(group: Group, readers: dict[int, set[int]]) -> Call | None:
     if len(group.members) < 4 and (len(group.members) - 1) * math.prod(group.shape) < 1000:
         return None
     values = group.needed(readers)
-    views = [v for v, _ in group.operands] + [group.values[v] for v in values]
+    views = [o.view for o in group.operands] + [group.values[v] for v in values]
     if not values or len(values) > OUTPUTS or not any(v.code <= 1 for v in views):
         return None
     steps = group.coded({value: OUTPUT + k for k, value in enumerate(values)}, {})
     if steps is None:
         return None
-    spread = [s for _, s in group.operands if s is not None]
+    spread = [o.strides for o in group.operands if o.strides is not None]
     shape, along = collapse(group.shape, [*spread, plain(group.shape)])
     strides = iter(along)
-    inputs = [v if s is None else laid_out(v, shape, next(strides)) for v, s in group.operands]
+    inputs = [v if s is None else laid_out(v, shape, next(strides)) for v, s, _ in group.operands]
     outputs = [laid_out(group.values[v], shape, plain(shape)) for v in values]
     return Call(
         op.chain,

@@ -46,7 +46,7 @@ def _begin(i: int, call: Call) -> Group | None:
         return None
     product = call.views[3]
     assert product is not None
-    fits = product.contiguous and product.elements
+    fits = product.contiguous and product.elements and product.buffer.array is None
     return Group.headed(i, call, ROOM) if fits else None
 
 
@@ -82,12 +82,12 @@ def _chained(group: Group) -> Call | None:
     assert group.head is not None
     shape, last = group.values[0].shape, len(group.steps)
     c = group.values[last]
-    if any(region(v).overlaps(region(c)) for v, _ in group.operands):
+    if any(o.place.overlaps(region(c)) for o in group.operands):
         return None  # the product is made where something lies that is read after it
     steps = group.coded({last: OUTPUT}, {0: OUTPUT}, (OUTPUT,))
     if steps is None:
         return None
-    inputs = [v if s is None else _spread(v, s, shape) for v, s in group.operands]
+    inputs = [v if s is None else _spread(v, s, shape) for v, s, _ in group.operands]
     views: list[View | None] = [*group.head.views[:3], constant_view(encode(steps)), *inputs]
     views += [*[None] * (ROOM - len(inputs)), _as(c, shape)]
     return replace(group.head, op=op.matmul_chain, views=tuple(views), scalars=())

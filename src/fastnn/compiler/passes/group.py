@@ -12,7 +12,18 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ..chaincode import INPUTS, REGISTER, REGISTERS, STEPS, Step
 from ..program import Call, Program, View
-from .part import Part, Region, Strides, collapse, kind_of, part_of, plain, region, reshaped
+from .part import (
+    Operand,
+    Part,
+    Region,
+    Strides,
+    collapse,
+    kind_of,
+    part_of,
+    plain,
+    region,
+    reshaped,
+)
 
 __all__ = ["Group", "regroup"]
 
@@ -28,8 +39,8 @@ class Group:
         The calls' places in the program; the head is the first if there is one.
     head : Call or None
         A matrix product, whose result is value 0.
-    operands : list of (View, Strides or None)
-        What is read, and how it lies along the group's shape.
+    operands : list of Operand
+        What is read.
     values : list of View
         What is made, in order, as it would be written.
     """
@@ -40,9 +51,10 @@ class Group:
         self.room = room
         self.shape: tuple[int, ...] = ()
         self.code = -1
-        self.operands: list[tuple[View, Strides | None]] = []
+        self.operands: list[Operand] = []
         self.values: list[View] = []
         self.steps: list[tuple[Call, list[int]]] = []  # operands by number, values by ~number
+        self._head_reads: list[Region] = []
         self._reads: list[Region] = []
         self._writes: dict[Region, int] = {}  # the value that is there now
 
@@ -56,7 +68,8 @@ class Group:
         group.shape = tuple(n for n in product.shape if n != 1)
         group.code = product.code
         group.values = [product]
-        group._reads = [region(v) for v in call.views[:3] if v is not None]
+        group._head_reads = [region(v) for v in call.views[:3] if v is not None]
+        group._reads = group._head_reads
         group._writes = {region(product): 0}
         return group
 
@@ -82,7 +95,7 @@ class Group:
                 strides = [reshaped(s, shape) for s in strides]
             elif self.head is None and self._flat():
                 shape = part.shape
-                operands = [(v, reshaped(s, shape)) for v, s in operands]
+                operands = [o._replace(strides=reshaped(o.strides, shape)) for o in operands]
             else:
                 return False
         found = self._find(part, shape, strides, operands)
@@ -94,32 +107,37 @@ class Group:
         written = region(part.output)
         if not self._may_write(written, part.output, shape, operands):
             return False
-        if len(collapse(shape, [s for _, s in operands if s is not None] + [plain(shape)])[0]) > 2:
+        if (
+            len(
+                collapse(
+                    shape, [o.strides for o in operands if o.strides is not None] + [plain(shape)]
+                )[0]
+            )
+            > 2
+        ):
             return False
         self.members.append(i)
         self.steps.append((call, refs))
         self.shape, self.operands = shape, operands
         self.code = max(self.code, part.code)
-        head = self._reads[: sum(v is not None for v in self.head.views[:3])] if self.head else []
-        self._reads = head + [region(v) for v, _ in operands]
+        self._reads = self._head_reads + [o.place for o in operands]
         self._writes[written] = len(self.values)
         self.values.append(part.output)
         return True
 
     def _flat(self) -> bool:
-        return all(s is None or s == plain(self.shape) or not any(s) for _, s in self.operands)
+        return all(s is None or s == plain(self.shape) or not any(s) for _, s, _ in self.operands)
 
     def _find(
         self,
         part: Part,
         shape: tuple[int, ...],
         strides: Sequence[Strides | None],
-        operands: list[tuple[View, Strides | None]],
-    ) -> tuple[list[int], list[tuple[View, Strides | None]], bool] | None:
+        operands: list[Operand],
+    ) -> tuple[list[int], list[Operand], bool] | None:
         """Where a call's inputs come from, all operands then, and whether some are shared with the group."""
         operands, refs, linked = list(operands), [], False
-        for view, along in zip(part.inputs, strides, strict=True):
-            place = region(view)
+        for view, along, place in zip(part.inputs, strides, part.places, strict=True):
             value = self._writes.get(place)
             if value is not None and along == plain(shape) and view.code == self.values[value].code:
                 refs.append(~value)
@@ -127,14 +145,14 @@ class Group:
                 continue
             if any(place.overlaps(w) for w in self._writes):
                 return None
-            for k, (known, its) in enumerate(operands):
-                if its == along and region(known) == place and known.code == view.code:
+            for k, (known, its, there) in enumerate(operands):
+                if there == place and its == along and known.code == view.code:
                     linked |= self.head is None and along == plain(shape)
                     refs.append(k)
                     break
             else:
                 refs.append(len(operands))
-                operands.append((view, along))
+                operands.append(Operand(view, along, place))
         return (refs, operands, linked) if len(operands) <= self.room else None
 
     def _may_write(
@@ -142,7 +160,7 @@ class Group:
         written: Region,
         view: View,
         shape: tuple[int, ...],
-        operands: list[tuple[View, Strides | None]],
+        operands: list[Operand],
     ) -> bool:
         """Memory that is touched already may only be written as it was touched, element by element."""
         for other, value in self._writes.items():
@@ -150,13 +168,12 @@ class Group:
                 return False
             if other == written and self.values[value].code != view.code:
                 return False
-        for operand, along in operands:
-            if region(operand).overlaps(written) and (
-                region(operand) != written or along != plain(shape) or operand.code != view.code
+        for operand, along, place in operands:
+            if place.overlaps(written) and (
+                place != written or along != plain(shape) or operand.code != view.code
             ):
                 return False
-        heads = [] if self.head is None else [region(v) for v in self.head.views[:3] if v]
-        return not any(r.overlaps(written) for r in heads)
+        return not any(r.overlaps(written) for r in self._head_reads)
 
     def needed(self, readers: dict[int, set[int]]) -> list[int]:
         """The values that are read outside the group, or whose memory is not the program's own."""
@@ -257,16 +274,17 @@ def regroup(
 
     growing: list[Group] = []
     for i, call in enumerate(program.calls):
-        part = part_of(call)
         joined = None
-        if part is not None:
-            joined = next((g for g in reversed(growing) if g.admit(i, call, part)), None)
-        inputs, outputs = call.split()
-        reads, writes = [region(v) for v in inputs], [region(v) for v in outputs]
-        for group in list(growing):
-            if group is not joined and group.needs_order(reads, writes):
-                growing.remove(group)
-                close(group)
+        if growing:
+            part = part_of(call)
+            if part is not None:
+                joined = next((g for g in reversed(growing) if g.admit(i, call, part)), None)
+            inputs, outputs = call.split()
+            reads, writes = [region(v) for v in inputs], [region(v) for v in outputs]
+            for group in list(growing):
+                if group is not joined and group.needs_order(reads, writes):
+                    growing.remove(group)
+                    close(group)
         begun = begin(i, call) if joined is None else None
         if begun is not None:
             growing.append(begun)

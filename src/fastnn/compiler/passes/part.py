@@ -13,6 +13,7 @@ from ..._core import ops as op
 from ..program import Call, View, span
 
 __all__ = [
+    "Operand",
     "Part",
     "Region",
     "Strides",
@@ -70,12 +71,21 @@ def kind_of(view: View) -> str:
     return "r" if view.code in REALS else "b" if view.code == BOOL else "k"
 
 
+class Operand(NamedTuple):
+    """What a group reads, where it lies, and how along the group's shape (None for a key)."""
+
+    view: View
+    strides: Strides | None
+    place: Region
+
+
 class Part(NamedTuple):
     """A pointwise call as a group sees it: axes of length 1 are left out, what is broadcast has stride 0."""
 
     shape: tuple[int, ...]
     inputs: list[View]
     strides: list[Strides | None]  # None for a key
+    places: list[Region]  # where the inputs lie
     output: View
     code: int  # the real dtype, -1 if all are bools
 
@@ -99,7 +109,14 @@ def part_of(call: Call) -> Part | None:
         return None
     axes = [i for i, n in enumerate(y.shape) if n != 1]
     strides = [_along(v, y, axes) if kind_of(v) != "k" else None for v in inputs]
-    return Part(tuple(y.shape[i] for i in axes), inputs, strides, y, reals.pop() if reals else -1)
+    return Part(
+        tuple(y.shape[i] for i in axes),
+        inputs,
+        strides,
+        [region(v) for v in inputs],
+        y,
+        reals.pop() if reals else -1,
+    )
 
 
 def _along(view: View, y: View, axes: list[int]) -> Strides:
