@@ -28,7 +28,7 @@ typedef enum { CHAIN_NOTHING, CHAIN_REAL, CHAIN_BOOL, CHAIN_KEY } fnn_chain_kind
 
 /* An array as rows and columns; strides count elements, 0 where it is broadcast. */
 typedef struct {
-  char *data; /* NULL for what the code does not use */
+  char *data; /* NULL where there is none */
   int64_t row, col, size;
 } fnn_chain_array;
 
@@ -46,8 +46,8 @@ typedef struct {
   uint8_t kinds[FNN_CHAIN_PLACES];          /* fnn_chain_kind of what was read or written there */
   int n_used; /* places of arrays that the code reads or writes element by element */
   uint8_t used[FNN_CHAIN_INPUTS + FNN_CHAIN_OUTPUTS];
-  uint8_t read[FNN_CHAIN_OUTPUTS],
-      written[FNN_CHAIN_OUTPUTS];  /* whether an output is: before it is written */
+  uint8_t read[FNN_CHAIN_OUTPUTS];    /* whether what an output holds to begin with is read */
+  uint8_t written[FNN_CHAIN_OUTPUTS]; /* whether it is written */
   uint8_t late[FNN_CHAIN_OUTPUTS]; /* put where it belongs at a tile's end, as an input lies there
                                     * that is still read after it was computed */
   fnn_chain_step steps[FNN_CHAIN_STEPS];
@@ -64,7 +64,7 @@ fnn_status fnn_chain_read(const fnn_array *code, const fnn_array *inputs, int n_
  * an input's own memory, element by element. */
 void fnn_chain_block(const fnn_chain *chain, int64_t row, int64_t rows, int64_t col, int64_t cols);
 
-/* Ask for what a block will read and write besides the first output, which the caller has at hand. */
+/* Bring the inputs of a block nearer. */
 void fnn_chain_touch(const fnn_chain *chain, int64_t row, int64_t rows, int64_t col, int64_t cols);
 
 #endif
