@@ -28,7 +28,8 @@ from peers import NotOffered, environment, installed, make
 from workloads import Workload, operands, tiny_workloads, workloads
 
 STEPS_COMPARED = 5
-SETTLE = 0.02  # seconds for the threads of the one before to fall asleep
+# Seconds for the threads of the one before to fall asleep: those of OpenBLAS spin for 2^26 cycles, some 26 ms.
+SETTLE = 0.05
 EPOCH_ROWS = 60_000
 
 

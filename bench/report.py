@@ -13,6 +13,8 @@ from pathlib import Path
 
 from workloads import Workload
 
+import fastnn
+
 Row = dict[str, dict[str, dict[str, float]]]
 OURS = ("fastnn", "fastnn call")
 
@@ -37,10 +39,24 @@ def machine(threads: int) -> dict[str, str]:
         memory = f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB"
     return {
         "CPU": cpu, "vector instructions": flags, "cores": str(os.cpu_count()),
-        "caches": ", ".join(caches), "memory": memory, "threads used": str(threads),
+        "caches": ", ".join(caches), "memory": memory, "threads used": str(threads), **limits(threads),
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "date": datetime.date.today().isoformat(),
     }  # fmt: skip
+
+
+def limits(threads: int) -> dict[str, str]:
+    """What the machine gives at the time: a virtual one is slower at times than at others."""
+    fastnn.set_num_threads(threads)
+    found = fastnn.profiler.limits(refresh=True)
+    far = found.levels()["memory"]
+    peaks = " and ".join(f"{found.peak(threads=n) / 1e9:.0f}" for n in found.teams)
+    reads = " and ".join(f"{found.rate(far, threads=n) / 1e9:.0f}" for n in found.teams)
+    counts = " and ".join(map(str, found.teams))
+    return {
+        f"measured with {counts} threads": f"{peaks} GFLOP/s of float32 FMA, {reads} GB/s from memory",
+        "a meeting of threads": f"{found.meeting * 1e9:.0f} ns",
+    }
 
 
 def _found(pattern: str, text: str) -> str:

@@ -43,7 +43,7 @@ static fnn_call call_of(int op, int n, const fnn_array *arrays) {
   return call;
 }
 
-#define CALL(op, ...)                                                          \
+#define CALL(op, ...)                                                                 \
   call_of(FNN_OP_##op, (int)(sizeof((fnn_array[]){__VA_ARGS__}) / sizeof(fnn_array)), \
           (fnn_array[]){__VA_ARGS__})
 
@@ -60,8 +60,8 @@ static void record(net *n, fnn_call *calls) {
   fnn_array stats = matrix(n->stats, ROWS, 2);
   calls[0] = CALL(matmul, x, w, absent, h);
   calls[1] = CALL(tanh, h, h);
-  calls[2] = CALL(cross_entropy, h, labels, absent, absent, scalar(&n->loss), scalar(&n->weight),
-                  stats);
+  calls[2] =
+      CALL(cross_entropy, h, labels, absent, absent, scalar(&n->loss), scalar(&n->weight), stats);
   calls[2].scalars[1].i = -100;
   calls[2].scalars[2].i = 2;
   calls[3] = CALL(matmul, turned(n->h, ROWS, WIDTH), x, absent, g);
