@@ -82,3 +82,14 @@ def test_products_beside_numpy():
     rows = [line.split() for line in run.stdout.splitlines() if "%" in line]
     assert [row[0] for row in rows] == ["square"] * 4 + ["turned"] * 3
     assert all(float(row[-1]) > 0 for row in rows)
+
+
+def test_bandwidth_of_every_row():
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    command = [sys.executable, str(ROOT / "bench" / "bandwidth.py"), "--sizes=70", "--rounds=1"]
+    run = subprocess.run(
+        [*command, "--least=1e-6"], env=env, capture_output=True, text=True, timeout=120
+    )
+    assert run.returncode == 0, run.stderr
+    lines = [line.split() for line in run.stdout.splitlines()]
+    assert len(lines) > 200 and all(float(line[2]) > 0 and line[1] == "70" for line in lines[2:])
