@@ -28,7 +28,7 @@ from peers import NotOffered, environment, installed, make
 from workloads import Workload, operands, tiny_workloads, workloads
 
 STEPS_COMPARED = 5
-# Seconds for the threads of the one before to fall asleep: those of OpenBLAS spin for 2^26 cycles, some 26 ms.
+# Seconds for the threads of the one before to fall asleep: idle ones of OpenBLAS spin for some 26 ms.
 SETTLE = 0.05
 EPOCH_ROWS = 60_000
 
