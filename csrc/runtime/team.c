@@ -110,9 +110,10 @@ static int join(void) {
 }
 
 /* How long a worker without a job stays awake: LONG while jobs keep coming within that time, which saves
- * the 10 to 50 us of a wake, else SHORT, as whoever has the turn wants this core. After a wait in vain it
+ * the 10 to 50 us of a wake, else SHORT, as whoever has the turn wants this core:
+ * a loop in Python that predicts row after row comes back within that. After a wait in vain it
  * takes some short gaps in a row to believe in LONG again, and each time more. */
-enum { LONG = 60000, SHORT = 2000, FEW = 8, MANY = 256 };
+enum { LONG = 60000, SHORT = 6000, FEW = 8, MANY = 256 };
 /* Work this much worth waiting for is brief, and seldom when it comes this much later than the last, in ns. */
 enum { BRIEF = 15000, SELDOM = 2 * LONG };
 /* From this patience on, in ns, a wait is a small part of the work. */
