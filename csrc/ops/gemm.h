@@ -46,6 +46,9 @@ static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 /* All of it. */
 void fnn_gemm_prepare(const fnn_call *call, fnn_gemm *g);
 
+/* Bytes of scratch for its panels. */
+int64_t fnn_gemm_workspace(const fnn_gemm *g);
+
 /* The steps of k in a block, but for the last: they decide the order of sums, and follow from k and
  * the size of an element alone. */
 int64_t fnn_gemm_block_k(int64_t k, int64_t size);
