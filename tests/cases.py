@@ -667,7 +667,7 @@ LOSSES = [
     loss(
         "kl_divergence", lambda x, p: losses.kl_divergence(x, p),
         lambda x, p: (p * (np.log(p) - x)).mean(), (real("m c", -4, 0), simplex("m c")),
-        lambda f, x, p: f.kl_div(x, p, reduction="mean"), CLASSES,
+        lambda f, x, p: f.kl_div(x, p, reduction="none").mean(), CLASSES,
     ),
     loss(
         "poisson_nll", lambda x, t: losses.poisson_nll(x, t),

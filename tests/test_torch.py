@@ -139,7 +139,7 @@ def test_twenty_steps_of_lbfgs(line_search):
 
     for _ in range(4):
         loss, want = mine.step(my_closure), other.step(other_closure)
-        assert float(loss) == pytest.approx(float(want), rel=1e-6)
+        assert loss.item() == pytest.approx(want.item(), rel=1e-6)
 
 
 def test_twenty_steps_of_lion():
