@@ -106,6 +106,19 @@ class EMA:
         if self._weights is not None:
             self.restore()
 
+    def __getstate__(self) -> tuple[list[Tensor], dict[str, Any]]:
+        """For copies and pickles: the weights and the averages, but not where they lie in memory."""
+        if self._weights is not None:
+            raise RuntimeError(
+                "EMA: the average is applied; restore() the weights before copying it"
+            )
+        return self.params, self.state_dict()
+
+    def __setstate__(self, state: tuple[list[Tensor], dict[str, Any]]) -> None:
+        params, saved = state
+        self.__init__(params)  # type: ignore[misc]
+        self.load_state_dict(saved)
+
     def _views(self) -> list[Tensor]:
         """The average of each parameter, in the order in which they were given."""
         found = {

@@ -55,6 +55,8 @@ class Optimizer:
     _fields: ClassVar[Mapping[str, int | tuple[int, ...]]] = {}
     # The rule's state arrays, by PyTorch's names, in the order of the op's arguments.
     _states: ClassVar[tuple[str, ...]] = ()
+    # Attributes that a copy does not take along: it makes them itself, or has them from the state.
+    _own: ClassVar[tuple[str, ...]] = ("param_groups", "_squares", "_norm", "_scale")
 
     def __init__(
         self,
@@ -74,13 +76,16 @@ class Optimizer:
             raise ValueError(f"optimizer: clip_norm must be positive, got {clip_norm}")
         self.defaults = {**defaults, "clip_value": clip_value}
         self.clip_norm = clip_norm
+        given = list(params)
+        groups = given if given and isinstance(given[0], dict) else [{"params": given}]
+        self._begin([{**group, "params": _tensors(group["params"])} for group in groups])
+
+    def _begin(self, groups: list[dict[str, Any]]) -> None:
+        """Take these groups of parameters, none of which had a step yet."""
         self.param_groups: list[ParamGroup] = []
         self._squares: Tensor | None = None  # what clip_norm works with, made at the first step
         self._norm: Tensor | None = None
         self._scale: Tensor | None = None
-        given = list(params)
-        groups = given if given and isinstance(given[0], dict) else [{"params": given}]
-        groups = [{**group, "params": _tensors(group["params"])} for group in groups]
         # All at once, so that every group finds its parameters next to each other.
         flatten([p for group in groups for p in group["params"]])
         for group in groups:
@@ -308,6 +313,22 @@ class Optimizer:
                                 arrays[name] = run.state()
                             run.view(arrays[name], p).numpy()[...] = np.asarray(value)
             first += len(group["params"])
+
+    def __getstate__(self) -> tuple[dict[str, Any], list[list[Tensor]], dict[str, Any]]:
+        """For copies and pickles: attributes, parameters and state, but not where they lie in memory.
+
+        Copied or pickled together with its model, an optimizer stays that of the model.
+        """
+        attributes = {k: v for k, v in vars(self).items() if k not in self._own}
+        return attributes, [list(g["params"]) for g in self.param_groups], self.state_dict()
+
+    def __setstate__(
+        self, state: tuple[dict[str, Any], list[list[Tensor]], dict[str, Any]]
+    ) -> None:
+        attributes, params, saved = state
+        vars(self).update(attributes)
+        self._begin([{"params": tensors} for tensors in params])
+        self.load_state_dict(saved)
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__}("]

@@ -82,6 +82,10 @@ class ParamGroup(dict[str, Any]):
             self[name] = default
         return self[name]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy is a dict: what it is set to is nothing to the optimizer."""
+        return (dict, (dict(self),))
+
     def baked(self) -> list[str]:
         """The options that a recorded step does not read anew from its buffers."""
         return [name for name in self if name not in ("params", "initial_lr", "name", *self.fields)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -61,6 +61,8 @@ class LBFGS(Optimizer):
     >>> bool(abs(w.numpy()).max() < 1e-6)
     True
     """
+
+    _own: ClassVar = (*Optimizer._own, "_count", "_pairs", "_memory")
 
     def __init__(
         self,
