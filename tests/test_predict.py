@@ -50,7 +50,7 @@ def test_batches_and_the_rest_of_them():
         y = model.predict(x, batch_size=16)
         parts = [expected(model, x[at : at + 16]) for at in range(0, 50, 16)]
         np.testing.assert_array_equal(y.numpy(), np.concatenate(parts))
-    with pytest.raises(ValueError, match="batch_size=0"):
+    with pytest.raises(ValueError, match="batch_size is 0"):
         model.predict(x, batch_size=0)
 
 

@@ -20,7 +20,9 @@ def main(arguments: list[str] | None = None) -> int:
     bench.add_argument("--quick", action="store_true", help="fewer kernels, a few seconds")
     bench.add_argument("--json", action="store_true", help="numbers instead of tables")
     bench.add_argument("--refresh", action="store_true", help="measure the limits anew")
-    chosen = parser.parse_args(arguments)
+    chosen, unknown = parser.parse_known_args(arguments)
+    if unknown:  # told by the command, with its own options
+        commands.choices[chosen.command].error(f"unrecognized arguments: {' '.join(unknown)}")
     if chosen.command == "info":
         print(info())
     else:

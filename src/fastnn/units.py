@@ -1,11 +1,13 @@
-"""Numbers and sizes as a person writes and reads them."""
+"""Numbers and sizes as a person writes and reads them, and checks of those that are given."""
 
 from __future__ import annotations
 
+import math
+import operator
 import re
 from typing import Any
 
-__all__ = ["parse_size", "quantity", "size"]
+__all__ = ["duration", "parse_size", "quantity", "size", "whole"]
 
 _UNITS = {
     "": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
@@ -57,6 +59,38 @@ def parse_size(name: str, value: Any) -> int:
         return int(float(found[1]) * _UNITS[found[2].lower()])
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f'{name} must be bytes or a text such as "512 MB", not {value!r}')
-    if not value >= 0:
-        raise ValueError(f"{name} must not be negative, got {value}")
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name} must be a number of bytes from 0 on, got {value}")
     return int(value)
+
+
+def whole(name: str, value: Any, least: int) -> int:
+    """`value` as an int of at least `least`, or an error that names it.
+
+    Examples
+    --------
+    >>> whole("epochs", 3, 1)
+    3
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}; it must be a whole number") from None
+    if number < least:
+        raise ValueError(f"{name} is {number}; it must be at least {least}")
+    return number
+
+
+def duration(name: str, value: Any) -> float:
+    """`value` as seconds, or an error that names it.
+
+    Examples
+    --------
+    >>> duration("seconds", 2)
+    2.0
+    """
+    if isinstance(value, str | bytes) or not hasattr(value, "__float__"):
+        raise TypeError(f"{name} is {value!r}; it must be a number of seconds")
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name} is {value}; it must be a finite number of seconds from 0 on")
+    return float(value)

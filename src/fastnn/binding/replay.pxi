@@ -45,7 +45,10 @@ cdef class Replay:
             return self.run_on(NULL, arguments)
         result = self.attempt(arguments)
         if result is NotImplemented:
-            raise TypeError("the arguments are not like those that were recorded")
+            raise TypeError(
+                f"a recording for {described(self.arguments)} was called with {described(arguments)}; call the "
+                "compiled function, which has a recording for each kind of arguments"
+            )
         return result
 
     cdef attempt(self, tuple arguments):
@@ -102,6 +105,15 @@ cdef class Replay:
             return copied(self.result)
         finally:
             self.ready.leave()
+
+
+cdef described(tuple arrays):
+    """What arguments look like, for errors."""
+    found = []
+    for x in arrays:
+        shape, dtype = getattr(x, "shape", None), getattr(x, "dtype", None)
+        found.append(type(x).__name__ if shape is None or dtype is None else f"{dtype} {tuple(shape)}")
+    return ", ".join(found) or "no arguments"
 
 
 cdef bint hold(array, Py_buffer *held):

@@ -16,13 +16,13 @@ from .. import _core
 from ..autograd import is_grad_enabled
 from ..autograd.graph import mode
 from ..tensor import Tensor, as_tensor
-from ..units import parse_size
+from ..units import duration, parse_size, whole
 from .arguments import buffer_like, detached, key_of, leaf, mapped, objects_in
 from .footprint import Footprint
 from .guard import Guard, names_of
 from .listing import listing
 from .names import Names
-from .passes import run_passes
+from .passes import check_passes, run_passes
 from .program import Program
 from .trace import arrays_in, trace
 
@@ -82,20 +82,27 @@ class Recording(_core.Replay):
     def run_many(self, repeats: int, seconds: float = 0) -> int:
         """Run the calls again and again on what the inputs hold. Returns how often.
 
+        Parameters
+        ----------
+        repeats : int
+            How often at the most.
+        seconds : float, default 0
+            Begin no other run after so long; 0: go on to the end.
+
         Raises
         ------
         RecordingError
             If the second run would be another: it adds to the gradients that the first one leaves.
         """
+        repeats, seconds = whole("run_many: repeats", repeats, 0), duration("seconds", seconds)
         attributes = self.guard.attributes
         if repeats > 1 and not attributes.repeats():
             raise _core.RecordingError(
                 f"{_core.user_line()}: run_many: the function found other gradients than it leaves, so that "
                 "its second run would add to them; begin it with zero_grad()"
             )
-        once = (
-            1 if attributes.before or attributes.after else repeats
-        )  # Python has its turn after each
+        # Where Python has its turn after each run, one by one.
+        once = 1 if attributes.before or attributes.after else repeats
         done, end = 0, time.monotonic() + seconds
         while done < repeats and not (done and seconds and time.monotonic() >= end):
             attributes.prepare()
@@ -264,6 +271,10 @@ class Compiled(_core.Caller):
                 recording.guard.attributes.name(where, name, value)
         return recording
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy has no recordings: they are of this very function's objects."""
+        return (Compiled, (self._function, *self._options.values()))
+
     def train(self, mode: bool = True) -> Compiled:
         """Set the mode of a compiled module, as its own `train` does."""
         module: Any = self._function
@@ -350,4 +361,4 @@ def compile(
         raise TypeError(f"compile: expected a function, got {type(function).__name__}")
     if memory_limit is not None:
         memory_limit = parse_size("memory_limit", memory_limit)
-    return Compiled(function, without, memory_limit)
+    return Compiled(function, check_passes(without), memory_limit)

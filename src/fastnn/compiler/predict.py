@@ -11,6 +11,7 @@ import numpy as np
 from .. import _core
 from ..autograd import no_grad
 from ..tensor import Tensor, as_tensor
+from ..units import whole
 from .compiled import Compiled
 
 __all__ = ["Predictor"]
@@ -55,15 +56,19 @@ class Predictor(Compiled):
 
     def predict(self, inputs: tuple[Any, ...], batch_size: int) -> Any:
         """The outputs for all rows of the inputs."""
+        if (
+            type(batch_size) is not int or batch_size < 1
+        ):  # else no call: one row takes microseconds
+            batch_size = whole("predict: batch_size", batch_size, 1)
         given = tuple([x if type(x) is np.ndarray else _constant(x) for x in inputs])
         shape = given[0].shape if given else ()
         if not shape or shape[0] <= batch_size:
             return self(*given)
         rows = shape[0]
-        if batch_size < 1 or any(not x.shape or x.shape[0] != rows for x in given):
+        if any(not x.shape or x.shape[0] != rows for x in given):
             raise ValueError(
-                f"predict: expected inputs with the same number of rows and batch_size of 1 or more, "
-                f"got shapes {', '.join(str(x.shape) for x in given)} and batch_size={batch_size}"
+                "predict: the inputs must have the same number of rows, got shapes "
+                f"{', '.join(str(x.shape) for x in given)}"
             )
         starts = range(0, rows, batch_size)
         return _joined([self(*[x[at : at + batch_size] for x in given]) for at in starts])

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..tensor import Tensor, as_tensor
-from .preparation import permutation, whole
+from ..units import whole
+from .preparation import permutation
 
 __all__ = ["Batches"]
 

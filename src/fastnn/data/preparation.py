@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
@@ -163,14 +162,3 @@ class Standardizer:
                 f"Standardizer: fitted on rows of shape {self.mean.shape}, got {np.shape(x)[1:]}"
             )
         return self.mean, self.scale
-
-
-def whole(name: str, value: Any, least: int) -> int:
-    """`value` as an int of at least `least`, or an error that names it."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} is {value!r}; it must be a whole number") from None
-    if number < least:
-        raise ValueError(f"{name} is {number}; it must be at least {least}")
-    return number

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..units import quantity, size
+from ..units import quantity, size, whole
 from .machine import Limits
 from .table import format_table, microseconds, percent
 from .trace import Stamp, write_trace
@@ -200,6 +200,7 @@ class Profile:
         """
         if by not in ("call", "layer", "op"):
             raise ValueError(f'table: by is "call", "layer" or "op", not {by!r}')
+        top = None if top is None else whole("table: top", top, 1)
         rows = self._call_rows(top) if by == "call" else self._group_rows(by, top)
         return format_table(rows) + "\n\n" + self.summary()
 

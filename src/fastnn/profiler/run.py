@@ -9,6 +9,7 @@ from typing import Any
 from ..autograd import no_grad
 from ..compiler import Compiled, compile
 from ..nn.module import Module
+from ..units import duration, whole
 from .machine import limits
 from .measured import Measured
 from .report import Profile
@@ -61,8 +62,11 @@ def profile(
     >>> sum(found.parts.values()) == found.seconds
     True
     """
-    if repeats is not None and repeats < 1:
-        raise ValueError(f"profile: repeats must be at least 1, got {repeats}")
+    if not callable(function):
+        raise TypeError(f"profile: expected a function or module, got {type(function).__name__}")
+    seconds = duration("profile: seconds", seconds)
+    if repeats is not None:
+        repeats = whole("profile: repeats", repeats, 1)
     compiled = _compiled(function)
     compiled(*args, **kwargs)
     assert compiled.latest is not None

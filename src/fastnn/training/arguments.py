@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from .. import metrics, optimizers
 
-__all__ = ["list_of", "metrics_of", "optimizer_of"]
+__all__ = ["flag", "list_of", "metrics_of", "optimizer_of"]
 
 
 def optimizer_of(optimizer: Any, model: Any) -> Any:
@@ -44,3 +46,9 @@ def list_of(name: str, values: Any) -> list[Any]:
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise TypeError(f"Trainer: {name} must be a list, got {values!r}")
     return list(values)
+
+
+def flag(name: str, value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"Trainer: {name} must be True or False, got {value!r}")
+    return bool(value)

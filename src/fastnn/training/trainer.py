@@ -12,10 +12,10 @@ import numpy as np
 from .. import losses, optimizers, random
 from .. import regularizers as penalties
 from ..autograd import no_grad
-from ..data.preparation import whole
 from ..profiler import watch
 from ..tensor import Tensor, as_tensor
-from .arguments import list_of, metrics_of, optimizer_of
+from ..units import whole
+from .arguments import flag, list_of, metrics_of, optimizer_of
 from .callbacks import Callback
 from .checkpoint import read_tree, write_tree
 from .feed import Feed, split
@@ -89,7 +89,7 @@ class Trainer:
             regularizer.attach(model)
         self.metrics = metrics_of(list_of("metrics", metrics), self.loss)
         self.epochs_done = 0  # over all calls of fit; decides the shuffling
-        self.compile = compile
+        self.compile = flag("compile", compile)
         self._run: Run | None = None
         self._learning = Job(self._learn, self._parts)
         self._assessing = Job(self._assess, self._parts)
@@ -164,7 +164,7 @@ class Trainer:
         NonFiniteError
             The loss became NaN or infinite; see `TerminateOnNonFinite`.
         """
-        epochs = whole("epochs", epochs, 1)
+        epochs, profile = whole("epochs", epochs, 1), flag("profile", profile)
         callbacks = check_callbacks(callbacks)
         held = (validation,)
         if isinstance(validation, float | int):

@@ -17,7 +17,7 @@ from .memory import plan_memory
 from .prologue import hoist_constants, pack_weights
 from .spread import shrink_repeated
 
-__all__ = ["PASSES", "run_passes"]
+__all__ = ["PASSES", "check_passes", "run_passes"]
 
 PASSES: dict[str, Callable[[Program], Program]] = {
     "dead": drop_dead_calls,
@@ -31,13 +31,21 @@ PASSES: dict[str, Callable[[Program], Program]] = {
 }
 
 
-def run_passes(program: Program, without: Collection[str] = ()) -> Program:
-    """All passes but some, and the plan of the memory, which no program can do without."""
-    unknown = set(without) - set(PASSES)
+def check_passes(names: Collection[str]) -> tuple[str, ...]:
+    """The names of passes, or an error where there is none of such a name."""
+    if isinstance(names, str) or not isinstance(names, Collection):
+        raise TypeError(f'without is a collection of names of passes, as ("chain",); got {names!r}')
+    unknown = [name for name in names if name not in tuple(PASSES)]
     if unknown:
         raise ValueError(
-            f"no pass is named {', '.join(map(repr, unknown))}; there are {', '.join(PASSES)}"
+            f"without: no pass is named {', '.join(map(repr, unknown))}; there are {', '.join(PASSES)}"
         )
+    return tuple(names)
+
+
+def run_passes(program: Program, without: Collection[str] = ()) -> Program:
+    """All passes but some, and the plan of the memory, which no program can do without."""
+    without = check_passes(without)
     for name, transform in PASSES.items():
         if name not in without:
             program = transform(program)
