@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ... import _core
 from ..program import Buffer, Call, Program, View
+from .uses import rebased
 
 __all__ = ["fold_constants"]
 
@@ -23,7 +24,7 @@ def fold_constants(program: Program) -> Program:
     made: dict[int, Buffer] = {}
     calls = []
     for call in program.calls:
-        call = replace(call, views=tuple(_known(v, made) for v in call.views))
+        call = replace(call, views=tuple(rebased(v, made) for v in call.views))
         inputs, outputs = call.split()
         if (
             inputs
@@ -45,19 +46,10 @@ def _computed(call: Call, outputs: list[View], made: dict[int, Buffer]) -> bool:
     for view in outputs:
         array = _core.empty(_core.Array, (view.buffer.size,), 4)
         buffers[id(view.buffer)] = Buffer(view.buffer.size, array, kind="constant")
-    views = [_known(v, buffers) for v in call.views]
+    views = [rebased(v, buffers) for v in call.views]
     try:
         _core.launch(call.op, tuple(None if v is None else v.array for v in views), call.scalars)
     except (ValueError, IndexError):
         return False
     made.update(buffers)
     return True
-
-
-def _known(view: View | None, made: dict[int, Buffer]) -> View | None:
-    """The view, of the constant that its buffer has become."""
-    buffer = None if view is None else made.get(id(view.buffer))
-    if view is None or buffer is None or buffer.array is None:
-        return view
-    array = _core.place(buffer.array, view.offset, view.shape, view.strides, view.code)
-    return replace(view, buffer=buffer, array=array)

@@ -14,6 +14,7 @@ from typing import Any
 from ... import _core
 from ..._core import ops as op
 from ..program import Buffer, Call, Program, View
+from .uses import rebased
 
 __all__ = ["hoist_constants", "pack_weights"]
 
@@ -27,7 +28,7 @@ def hoist_constants(program: Program) -> Program:
     made: dict[int, Buffer] = {}
     prologue, calls = list(program.prologue), []
     for call in program.calls:
-        call = replace(call, views=tuple(_moved(v, made) for v in call.views))
+        call = replace(call, views=tuple(rebased(v, made) for v in call.views))
         inputs, outputs = call.split()
         if (
             inputs
@@ -37,7 +38,7 @@ def hoist_constants(program: Program) -> Program:
             for view in outputs:
                 array = _core.empty(_core.Array, (view.buffer.size,), 4)
                 made[id(view.buffer)] = Buffer(view.buffer.size, array, kind="prologue")
-            prologue.append(replace(call, views=tuple(_moved(v, made) for v in call.views)))
+            prologue.append(replace(call, views=tuple(rebased(v, made) for v in call.views)))
         else:
             calls.append(call)
     return replace(program, calls=calls, prologue=prologue)
@@ -81,15 +82,6 @@ def _lasting(view: View, writers: Counter[int]) -> bool:
         and buffer.size > 0
         and not writers[id(buffer)]
     )
-
-
-def _moved(view: View | None, made: dict[int, Buffer]) -> View | None:
-    """The view, of the memory that its buffer has become."""
-    buffer = None if view is None else made.get(id(view.buffer))
-    if view is None or buffer is None or buffer.array is None:
-        return view
-    array = _core.place(buffer.array, view.offset, view.shape, view.strides, view.code)
-    return replace(view, buffer=buffer, array=array)
 
 
 def _new_view(size: int, like: View) -> View:

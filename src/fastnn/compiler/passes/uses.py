@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from ... import _core
 from ..program import Buffer, Call, View, span
 
-__all__ = ["Touch", "Uses", "moved"]
+__all__ = ["Touch", "Uses", "moved", "rebased"]
 
 
 class Touch(NamedTuple):
@@ -94,3 +94,12 @@ def moved(call: Call, old: Buffer, begin: int, target: View) -> Call:
             array = _core.place(whole, at, view.shape, view.strides, view.code)
         views[i] = replace(view, buffer=target.buffer, offset=target.offset + offset, array=array)
     return replace(call, views=tuple(views))
+
+
+def rebased(view: View | None, made: Mapping[int, Buffer]) -> View | None:
+    """The view, of the memory that its buffer has become, by the buffer's id; itself where that is none."""
+    buffer = None if view is None else made.get(id(view.buffer))
+    if view is None or buffer is None or buffer.array is None:
+        return view
+    array = _core.place(buffer.array, view.offset, view.shape, view.strides, view.code)
+    return replace(view, buffer=buffer, array=array)
