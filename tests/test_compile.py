@@ -14,6 +14,7 @@ from fastnn import RecordingError, Tensor, nn, optimizers
 from fastnn.compiler.passes.dead import drop_dead_calls
 from fastnn.compiler.passes.memory import plan_memory
 from fastnn.compiler.trace import trace
+from steps import train_step
 
 
 def same(a, b):
@@ -30,17 +31,6 @@ def mlp(*sizes, dropout=0.0):
     for n, m in itertools.pairwise(sizes):
         layers += [nn.Linear(n, m), nn.ReLU(), nn.Dropout(dropout)]
     return nn.Sequential(*layers[:-2])
-
-
-def train_step(model, optimizer):
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = fastnn.losses.cross_entropy(model(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return step
 
 
 @pytest.mark.parametrize("batch", [1, 5, 64])

@@ -6,6 +6,7 @@ import pytest
 import fastnn
 from fastnn import nn, optimizers
 from fastnn.compiler.passes import PASSES
+from steps import train_step
 
 X = np.ones((3, 4), np.float32)
 
@@ -23,12 +24,7 @@ def test_a_training_step_names_every_call():
     )
     optimizer = optimizers.Adam(model.parameters(), clip_norm=1.0)
 
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = fastnn.losses.cross_entropy(model(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss
+    step = train_step(model, optimizer)
 
     found = layers(step, X, np.zeros(3, np.int64))
     assert all(layer for layer, _ in found)
@@ -110,12 +106,7 @@ def test_passes_keep_the_names():
     )  # fmt: skip
     optimizer = optimizers.AdamW(model.parameters(), clip_norm=1.0)
 
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = fastnn.losses.cross_entropy(model(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss
+    step = train_step(model, optimizer)
 
     found = layers(step, X, np.zeros(3, np.int64), without=())
     assert all(layer for layer, _ in found)

@@ -11,6 +11,7 @@ import fastnn
 from fastnn import RecordingError, _core, nn, optimizers
 from fastnn.profiler import CallTime, Profile, profile, roofline, watch
 from fastnn.profiler.roofline import _Touch, bounds, reuse_distances
+from steps import train_step
 from test_machine import some_limits
 
 BATCH, FEATURES, HIDDEN = 16, 24, 40
@@ -20,12 +21,7 @@ def training_step(**options):
     model = nn.Sequential(nn.Linear(FEATURES, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 3))
     optimizer = optimizers.Adam(model.parameters(), **options)
 
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = fastnn.losses.cross_entropy(model(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss
+    step = train_step(model, optimizer)
 
     rng = np.random.default_rng(0)
     x = rng.standard_normal((BATCH, FEATURES), dtype=np.float32)

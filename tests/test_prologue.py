@@ -8,6 +8,7 @@ import pytest
 
 import fastnn
 from fastnn import RecordingError, Tensor, _core, nn, optimizers
+from steps import train_step
 
 WITHOUT = ("hoist", "pack")
 
@@ -124,13 +125,7 @@ def test_training_step_and_inference_take_turns():
     optimizer = optimizers.Adam(model.parameters())
     x, y = data(50, 20), np.arange(50) % 3
 
-    @fastnn.compile
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = fastnn.losses.cross_entropy(model(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss
+    step = fastnn.compile(train_step(model, optimizer))
 
     for _ in range(4):
         step(x, y)

@@ -10,6 +10,7 @@ import pytest
 import fastnn
 from cases import CASES
 from fastnn import Tensor, losses, nn, ops, optimizers, regularizers
+from steps import train_step
 
 
 def data(*shape, seed=0, dtype=np.float32):
@@ -177,14 +178,7 @@ def test_each_optimizer(name, options):
             [{"params": [first], "lr": 0.01}, {"params": rest}], lr=0.02, **options
         )
 
-        def step(x, y):
-            optimizer.zero_grad()
-            loss = losses.cross_entropy(model(x), y)
-            loss.backward()
-            optimizer.step()
-            return loss
-
-        return step
+        return train_step(model, optimizer)
 
     check_training(make)
 
@@ -425,12 +419,7 @@ def test_recording_takes_milliseconds():
     model = nn.Sequential(*layers)
     optimizer = optimizers.Adam(model.parameters())
 
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = losses.mse(model(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss
+    step = train_step(model, optimizer, fastnn.losses.mse)
 
     times = []
     for _ in range(3):

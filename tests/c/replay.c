@@ -6,14 +6,7 @@
 #include <string.h>
 
 #include "../../csrc/fastnn.h"
-
-#define CHECK(condition)                                               \
-  do {                                                                 \
-    if (!(condition)) {                                                \
-      printf("%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
-      exit(1);                                                         \
-    }                                                                  \
-  } while (0)
+#include "check.h"
 
 enum { ROWS = 160, WIDTH = 192, CALLS = 8, REPEATS = 40 };
 

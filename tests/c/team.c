@@ -8,14 +8,7 @@
 #include <unistd.h>
 
 #include "../../csrc/runtime/team.h"
-
-#define CHECK(condition)                                               \
-  do {                                                                 \
-    if (!(condition)) {                                                \
-      printf("%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
-      exit(1);                                                         \
-    }                                                                  \
-  } while (0)
+#include "check.h"
 
 enum { CELLS = 1000, ROUNDS = 50 };
 static const int64_t PATIENCE = 100000000; /* ns: in tests everybody should come */
