@@ -20,6 +20,7 @@ __all__ = [
     "Step",
     "decode",
     "encode",
+    "spell",
 ]
 
 # Places: inputs from 0, registers, outputs. How many there are, and the most steps.

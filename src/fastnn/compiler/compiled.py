@@ -56,6 +56,15 @@ class Recording(_core.Replay):
     ------
     MemoryError
         If that is more than the limit.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> recording = fastnn.compile(lambda x: x * 2).prepare(fastnn.ones(3))
+    >>> recording(fastnn.ones(3))
+    Tensor([2., 2., 2.])
+    >>> recording.footprint.inputs  # bytes that arguments are copied into
+    12
     """
 
     def __init__(
@@ -119,7 +128,8 @@ class Recording(_core.Replay):
         return f"{self.footprint}\n{listing(self.program, self.ready.steps(), names)}"
 
     def __repr__(self) -> str:
-        return f"Recording({len(self.program.calls)} calls, {self.footprint})"
+        count = len(self.program.calls)
+        return f"Recording({count} call{'s' * (count != 1)}, {self.footprint})"
 
     def fits(self) -> bool:
         """Whether all memory is where it was, and modules and optimizers are set as they were then.
@@ -167,6 +177,16 @@ class Compiled(_core.Caller):
     ----------
     latest : Recording or None
         The one that was called last.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> double = fastnn.compile(lambda x: x * 2)
+    >>> _ = double(fastnn.ones(3)), double(fastnn.ones((2, 2))), double(fastnn.zeros(3))
+    >>> double  # a recording for each shape
+    compile(<lambda>, 2 recordings)
+    >>> double.latest.inputs[0].shape
+    (3,)
     """
 
     latest: Recording | None

@@ -37,11 +37,11 @@ def listing(
     blank = ("",) * (0 if steps is None else 3)
     for call in program.prologue:
         rows.append(("once", *blank, "", call.layer))
-        expressions.append(spelled(call, names))
+        expressions.append(_spelled(call, names))
     for i, call in enumerate(program.calls):
         costs = () if steps is None else _costs(steps[i])
         rows.append((str(i), *costs, _places(program, call), call.layer))
-        expressions.append(spelled(call, names))
+        expressions.append(_spelled(call, names))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [_summary(program, steps)]
     for row, expression in zip(rows, expressions, strict=True):
@@ -90,7 +90,7 @@ def _places(program: Program, call: Call) -> str:
     return " ".join(str(at) for at in found if at is not None)
 
 
-def spelled(call: Call, names: Names) -> str:
+def _spelled(call: Call, names: Names) -> str:
     """A call as an expression."""
     inputs, outputs = call.split()
     left = ", ".join(names.view(view) for view in outputs)

@@ -21,7 +21,7 @@ from .machine import Limits, limits
 from .roofline import bounds
 from .table import format_table, microseconds, percent
 
-__all__ = ["CASES", "Case", "Result", "bench"]
+__all__ = ["CASES", "Case", "Result", "bench", "measure_cases"]
 
 Function = Callable[[], Any]
 

@@ -42,6 +42,13 @@ class Limits:
         Bytes of each cache, as far as known.
     meeting, start, wake : float
         Seconds of a meeting of all threads, of starting a team that is awake, and of one that sleeps.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> found = fastnn.profiler.limits()
+    >>> found.rate(2**14) > found.rate(2**28)  # bytes a second of one thread: in cache, in memory
+    True
     """
 
     machine: dict[str, Any]

@@ -10,7 +10,7 @@ from .. import _core
 from ..dtypes import BY_CODE
 from .caches import cache_sizes
 
-__all__ = ["STREAMS", "measure"]
+__all__ = ["STREAMS", "measure", "stream_sizes"]
 
 STREAMS = ("read", "triad", "write", "update")
 MOMENT = 1e-3  # seconds that one timing takes

@@ -15,7 +15,7 @@ from .report import CallTime, Profile
 from .roofline import bounds
 from .trace import Stamp
 
-__all__ = ["Measured", "watch"]
+__all__ = ["Measured", "watch", "with_shapes"]
 
 TRACED = 8  # repetitions of which every event is kept
 
@@ -54,7 +54,7 @@ class _Sums:
             call, (threads, _, flops, size, _) = program.calls[i], steps[i]
             found.append(
                 CallTime(
-                    layer=call.layer, op=call.name, text=spelled(call), program=number, index=i,
+                    layer=call.layer, op=call.name, text=with_shapes(call), program=number, index=i,
                     count=self.repeats, seconds=self.busy[i] / 1e9, waited=self.waited[i] / 1e9,
                     threads=threads, flops=flops, bytes=size, least=bound.seconds, bound=bound.by,
                 )
@@ -151,7 +151,7 @@ class watch:
         self.profile = self._measured.profile(limits())
 
 
-def spelled(call: Call) -> str:
+def with_shapes(call: Call) -> str:
     """A call with the shapes of what it reads and writes.
 
     Examples
@@ -159,7 +159,7 @@ def spelled(call: Call) -> str:
     >>> import fastnn
     >>> double = fastnn.compile(lambda x: x * 2)
     >>> y = double(fastnn.ones((5, 3)))
-    >>> spelled(double.latest.program.calls[0])
+    >>> with_shapes(double.latest.program.calls[0])
     'mul 5x3 1 -> 5x3'
     """
     code = _code(call)

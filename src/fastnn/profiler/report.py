@@ -26,7 +26,7 @@ class CallTime:
     layer : str
         What it is part of: "encoder.2 Linear", "loss backward", "optimizer"; empty outside of all.
     op, text : str
-        Its name, and the whole of it as `show` of the compiled function has it.
+        Its name, and that with the shapes of what it reads and writes.
     program, index : int
         Which recorded program it is in, and its place there.
     count : int
@@ -41,6 +41,13 @@ class CallTime:
         Seconds that running it once would take at this machine's limits.
     bound : str
         Which limit that is: "flops", "L1", "L2", "L3" or "memory".
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> (call,) = fastnn.profile(lambda x: x * 2, fastnn.ones((5, 3)), repeats=10).calls
+    >>> call.op, call.text, call.count, call.flops
+    ('mul', 'mul 5x3 1 -> 5x3', 10, 15.0)
     """
 
     layer: str
@@ -80,7 +87,15 @@ class CallTime:
 
 @dataclass(frozen=True)
 class LayerTime:
-    """The calls of a layer, or of an op, together. Seconds, flops and bytes are of all that ran."""
+    """The calls of a layer, or of an op, together. Seconds, flops and bytes are of all that ran.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> (group,) = fastnn.profile(lambda x: x * 2, fastnn.ones((5, 3)), repeats=10).by("op")
+    >>> group.name, group.calls, group.flops
+    ('mul', 1, 150.0)
+    """
 
     name: str
     calls: int

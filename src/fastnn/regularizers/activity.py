@@ -110,7 +110,17 @@ class ActivityL1(_Activity):
 
 
 class ActivityL2(_Activity):
-    """`factor * sum y^2` of a layer's outputs, averaged over the batch. See `ActivityL1`."""
+    """`factor * sum y^2` of a layer's outputs, averaged over the batch. See `ActivityL1`.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> from fastnn import nn, regularizers
+    >>> small = regularizers.ActivityL2(0.5).attach(model := nn.ReLU())
+    >>> y = model(fastnn.Tensor([[1.0, 2.0], [3.0, -1.0]], requires_grad=True))
+    >>> small.penalty(model).item()
+    3.5
+    """
 
     def _of(self, y: Tensor) -> Tensor:
         return ops.sum(ops.square(y))

@@ -13,7 +13,10 @@ from ..ops.shape import normal_axes
 from ..scope import scope
 from ..tensor import Tensor, empty
 
-__all__: list[str] = []
+__all__ = [
+    "Regularizer", "constrain", "factor_of", "matches", "matrices", "named_parameters", "penalty", "squares",
+    "total",
+]  # fmt: skip
 
 
 class Regularizer:
@@ -96,13 +99,30 @@ class Regularizer:
 
 @scope("regularizer")
 def penalty(regularizers: Iterable[Regularizer], model: Any) -> Tensor | None:
-    """The sum of all penalties, or None if there is none."""
+    """The sum of all penalties, or None if there is none.
+
+    Examples
+    --------
+    >>> from fastnn import nn, regularizers
+    >>> several = [regularizers.L1(0.5), regularizers.L2(2.0)]
+    >>> regularizers.penalty(several, nn.Parameter([3.0, -1.0])).item()
+    22.0
+    """
     return total(term for each in regularizers if (term := each.penalty(model)) is not None)
 
 
 @scope("regularizer")
 def constrain(regularizers: Iterable[Regularizer], model: Any) -> None:
-    """Apply all constraints, in order."""
+    """Apply all constraints, in order.
+
+    Examples
+    --------
+    >>> from fastnn import nn, regularizers
+    >>> weight = nn.Parameter([[3.0, 4.0]])
+    >>> regularizers.constrain([regularizers.MaxNorm(2.5)], weight)
+    >>> weight.tolist()
+    [[1.5, 2.0]]
+    """
     for each in regularizers:
         each.constrain(model)
 
@@ -142,6 +162,7 @@ def matrices(regularizer: Regularizer, named: list[tuple[str, Tensor]]) -> list[
 
 
 def total(terms: Iterable[Tensor]) -> Tensor | None:
+    """Their sum, None for none."""
     found = None
     for term in terms:
         found = term if found is None else found + term
@@ -149,6 +170,7 @@ def total(terms: Iterable[Tensor]) -> Tensor | None:
 
 
 def factor_of(cls: str, name: str, value: float) -> float:
+    """What a penalty is multiplied by, or an error that names the class and its option."""
     try:
         number = float(value)
     except (TypeError, ValueError):

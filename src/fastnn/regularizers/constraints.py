@@ -47,6 +47,14 @@ class MaxNorm(_NormConstraint):
         See `Regularizer`; parameters of one axis, such as biases, are left alone.
     axis : int or sequence of int, optional
         The axes that a norm is taken over; by default all but the first.
+
+    Examples
+    --------
+    >>> from fastnn import nn, regularizers
+    >>> weight = nn.Parameter([[3.0, 4.0], [0.0, 1.0]])
+    >>> regularizers.MaxNorm(2.5).constrain(weight)
+    >>> weight.tolist()
+    [[1.5, 2.0], [0.0, 1.0]]
     """
 
     def __init__(
@@ -65,6 +73,14 @@ class UnitNorm(_NormConstraint):
     """Scales each unit's weights (each row) to norm 1; rows of zeros stay.
 
     The parameters are those of `MaxNorm`, without `limit`.
+
+    Examples
+    --------
+    >>> from fastnn import nn, regularizers
+    >>> weight = nn.Parameter([[0.0, -2.0], [0.0, 0.0]])
+    >>> regularizers.UnitNorm().constrain(weight)
+    >>> weight.tolist()
+    [[0.0, -1.0], [0.0, 0.0]]
     """
 
     def __init__(self, on: Any = "*", axis: int | Sequence[int] | None = None) -> None:

@@ -117,7 +117,14 @@ class L2(_Elementwise):
 
 
 class ElasticNet(_Elementwise):
-    """`l1 * sum |w| + l2 * sum w^2` (Zou and Hastie 2005)."""
+    """`l1 * sum |w| + l2 * sum w^2` (Zou and Hastie 2005).
+
+    Examples
+    --------
+    >>> from fastnn import nn, regularizers
+    >>> regularizers.ElasticNet(0.5, 2.0).penalty(nn.Parameter([3.0, -1.0])).item()
+    22.0
+    """
 
     def __init__(self, l1: float, l2: float, on: Any = "*") -> None:
         super().__init__(on)
@@ -140,6 +147,12 @@ class Orthogonal(_Penalty):
 
     Of the parameters that `on` matches, those of two or more axes count, as matrices (out,
     everything else).
+
+    Examples
+    --------
+    >>> from fastnn import nn, regularizers
+    >>> regularizers.Orthogonal(1.0).penalty(nn.Parameter([[1.0, 0.0], [0.0, 2.0]])).item()
+    9.0
     """
 
     def __init__(self, factor: float, on: Any = "*") -> None:

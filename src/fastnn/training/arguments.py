@@ -13,6 +13,7 @@ __all__ = ["flag", "list_of", "metrics_of", "optimizer_of"]
 
 
 def optimizer_of(optimizer: Any, model: Any) -> Any:
+    """An optimizer of the model's parameters, from its name, its class or what makes it."""
     if isinstance(optimizer, str):
         known = {name.lower(): name for name in optimizers.__all__}
         found = getattr(optimizers, known.get(optimizer.lower(), ""), None)
@@ -43,12 +44,14 @@ def metrics_of(wanted: list[Any], loss: Any) -> list[metrics.Metric]:
 
 
 def list_of(name: str, values: Any) -> list[Any]:
+    """Several of something as a list."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise TypeError(f"Trainer: {name} must be a list, got {values!r}")
     return list(values)
 
 
 def flag(name: str, value: Any) -> bool:
+    """True or False, and nothing that merely counts as such."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"Trainer: {name} must be True or False, got {value!r}")
     return bool(value)

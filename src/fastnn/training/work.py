@@ -68,7 +68,7 @@ class Job:
 
     def check(self) -> None:
         """Hooks of the user want to run at every step, not only when it is recorded."""
-        layer = foreign_hook(self.subject.parts()[0])
+        layer = _foreign_hook(self.subject.parts()[0])
         if layer is not None:
             raise RecordingError(f"layer {layer!r} has a hook, which wants to run at every step")
 
@@ -87,7 +87,7 @@ class Job:
         return found
 
 
-def foreign_hook(model: Any) -> str | None:
+def _foreign_hook(model: Any) -> str | None:
     """The name of a layer with a hook that is not this package's."""
     package = __name__.partition(".")[0] + "."
     for name, module in model.named_modules() if hasattr(model, "named_modules") else ():
@@ -127,7 +127,7 @@ class Way:
         self.rates = rates
 
 
-def one(job: Job, batch: Batch, way: Way) -> Piece:
+def _one(job: Job, batch: Batch, way: Way) -> Piece:
     """A batch, as it is."""
     inputs, y, weight = batch
     losses: list[float] = []
@@ -143,12 +143,12 @@ def one(job: Job, batch: Batch, way: Way) -> Piece:
     return Piece(losses or [0.0], inputs[0].shape[0], output, y, weight)
 
 
-def again(job: Job, batch: Batch, way: Way, failed: Failed) -> NoReturn:
+def _again(job: Job, batch: Batch, way: Way, failed: Failed) -> NoReturn:
     """Raise the error for a batch that failed when it was replayed: the one that Python gives."""
     if failed.loss is not None and way.explain is not None:
         raise way.explain(batch[0], failed.loss) from None
     try:
-        one(job, batch, way)
+        _one(job, batch, way)
     except Exception as error:
         raise error from None
     raise failed.__cause__ or failed
@@ -158,7 +158,7 @@ def work(job: Job, feed: Feed, way: Way, first: int, number: int) -> Iterator[Pi
     """The batches of an epoch from number `first` on, each recorded if it is of a kind seen before."""
     for batch in feed.from_batch(first, number):
         if job.plain:
-            yield one(job, batch, way)
+            yield _one(job, batch, way)
             continue
         try:
             recorded = job.recorded(batch, way.explain is not None)
@@ -166,13 +166,13 @@ def work(job: Job, feed: Feed, way: Way, first: int, number: int) -> Iterator[Pi
             job.give_up(error)
             recorded = None
         if recorded is None:
-            yield one(job, batch, way)
+            yield _one(job, batch, way)
             continue
         inputs, y, weight = batch
         try:
             loss, output = recorded.run(batch, way.keeps)
         except Failed as failed:
-            again(job, batch, way, failed)
+            _again(job, batch, way, failed)
         yield Piece([loss], inputs[0].shape[0], output, y, weight)
 
 
@@ -229,10 +229,10 @@ class Stretches:
                 yield self._piece(steps, order, done, count, slot)
             done += count
             if failure is not None:
-                again(self.job, next(self.feed.from_batch(done, number)), way, failure)
+                _again(self.job, next(self.feed.from_batch(done, number)), way, failure)
         if done < self.batches:
             for batch in self.feed.from_batch(done, number):
-                yield one(self.job, batch, way)
+                yield _one(self.job, batch, way)
 
     def _alone(self, steps: RecordedSteps, batch: int, number: int) -> Piece:
         """A step in Python, after which the next may leave all gradients as it finds them."""
@@ -240,7 +240,7 @@ class Stretches:
             self.job.give_up(RecordingError("each step leaves other gradients than it finds"))
         self._tried = True
         del self._steps[steps.rows]
-        return one(self.job, next(self.feed.from_batch(batch, number)), self.way)
+        return _one(self.job, next(self.feed.from_batch(batch, number)), self.way)
 
     def _recorded(self, batch: int) -> RecordedSteps | None:
         """The steps that begin with a batch, or None if they are not worth it or cannot be recorded."""

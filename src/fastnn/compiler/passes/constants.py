@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 
 from ... import _core
 from ..program import Buffer, Call, Program, View
-from .uses import rebased
+from .uses import rebased, writers_of
 
 __all__ = ["fold_constants"]
 
@@ -20,7 +19,7 @@ def fold_constants(program: Program) -> Program:
 
     Such are a loss's factor times the gradient that a backward pass begins with.
     """
-    writers = Counter(id(v.buffer) for call in program.calls for v in call.split()[1])
+    writers = writers_of(program)
     made: dict[int, Buffer] = {}
     calls = []
     for call in program.calls:

@@ -227,7 +227,7 @@ class Group:
         return next((call.layer for call in [self.head, *calls] if call and call.layer), "")
 
 
-def readers_of(program: Program) -> dict[int, set[int]]:
+def _readers_of(program: Program) -> dict[int, set[int]]:
     """The calls that read each buffer, by its id."""
     readers: dict[int, set[int]] = {}
     for i, call in enumerate(program.calls):
@@ -251,7 +251,7 @@ def regroup(
     made_of : function
         The one call for a group, given the readers of each buffer; None if that cannot be or does not pay.
     """
-    readers = readers_of(program)
+    readers = _readers_of(program)
     calls: list[Call | None] = list(program.calls)
 
     def close(group: Group) -> None:

@@ -68,6 +68,7 @@ def _signature(number: int) -> str | None:
 
 
 def kind_of(view: View) -> str:
+    """The letter of its elements' kind, as in a signature."""
     return "r" if view.code in REALS else "b" if view.code == BOOL else "k"
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from ... import _core
 from ..._core import ops as op
 from ..program import Buffer, Call, Program, View
-from .uses import rebased
+from .uses import rebased, writers_of
 
 __all__ = ["hoist_constants", "pack_weights"]
 
@@ -24,7 +24,7 @@ def hoist_constants(program: Program) -> Program:
 
     Such are a transposed copy or a norm of weights that are not in training.
     """
-    writers = _writers(program)
+    writers = writers_of(program)
     made: dict[int, Buffer] = {}
     prologue, calls = list(program.prologue), []
     for call in program.calls:
@@ -49,7 +49,7 @@ def pack_weights(program: Program) -> Program:
 
     The packed matrix is the one that the product would make: the bits do not change.
     """
-    writers = _writers(program)
+    writers = writers_of(program)
     packed: dict[Any, View] = {}
     prologue, calls = list(program.prologue), []
     for call in program.calls:
@@ -68,10 +68,6 @@ def pack_weights(program: Program) -> Program:
         views = (call.views[0], packed[key], *call.views[2:])
         calls.append(replace(call, views=views))
     return replace(program, calls=calls, prologue=prologue)
-
-
-def _writers(program: Program) -> Counter[int]:
-    return Counter(id(v.buffer) for call in program.calls for v in call.split()[1])
 
 
 def _lasting(view: View, writers: Counter[int]) -> bool:

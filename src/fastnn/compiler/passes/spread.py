@@ -8,6 +8,7 @@ from dataclasses import replace
 from ... import _core
 from ..._core import ops as op
 from ..program import Buffer, Call, Program, View
+from .part import plain
 from .uses import Uses
 
 __all__ = ["shrink_repeated"]
@@ -51,9 +52,8 @@ def _repeated(call: Call) -> set[int]:
 
 
 def _small(y: View, shape: tuple[int, ...]) -> View:
-    strides = tuple(math.prod(shape[k + 1 :]) for k in range(len(shape)))
     itemsize = y.buffer.size // max(y.elements, 1) if y.contiguous else 0
-    return View(Buffer(math.prod(shape) * itemsize), 0, shape, strides, y.code)
+    return View(Buffer(math.prod(shape) * itemsize), 0, shape, plain(shape), y.code)
 
 
 def _shrunk(call: Call, axes: set[int], small: View) -> Call:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from ... import _core
-from ..program import Buffer, Call, View, span
+from ..program import Buffer, Call, Program, View, span
 
-__all__ = ["Touch", "Uses", "moved", "rebased"]
+__all__ = ["Touch", "Uses", "moved", "rebased", "writers_of"]
 
 
 class Touch(NamedTuple):
@@ -78,6 +79,11 @@ def _where(view: View) -> tuple[int, int]:
         return low, high
     origin = view.array._pointer - view.offset
     return low + origin, high + origin
+
+
+def writers_of(program: Program) -> Counter[int]:
+    """How many views of calls write to each buffer, by its id."""
+    return Counter(id(v.buffer) for call in program.calls for v in call.split()[1])
 
 
 def moved(call: Call, old: Buffer, begin: int, target: View) -> Call:
