@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import Tensor, Trainer, nn, optimizers, schedules
+from fastnn import Tensor, Trainer, nn, optimizers, regularizers, schedules
 
 X = np.random.default_rng(0).standard_normal((8, 5), dtype=np.float32)
 KINDS = {
@@ -108,14 +108,19 @@ def test_an_average_goes_on_as_a_copy(way):
         way(ema)
 
 
-def test_a_copied_trainer_trains_its_own_model():
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize(
+    "penalty", [None, regularizers.L2(0.5), regularizers.ActivityL1(0.5)], ids=repr
+)
+def test_a_copied_trainer_trains_its_own_model(way, penalty):
     fastnn.manual_seed(0)
     y = X[:, :2].copy()
-    trainer = Trainer(nn.Linear(5, 2), loss="mse", optimizer="adam")
+    penalties = [] if penalty is None else [copy.deepcopy(penalty)]
+    trainer = Trainer(nn.Linear(5, 2), loss="mse", optimizer="adam", regularizers=penalties)
     trainer.fit(X, y, epochs=2, verbose=0)
-    other = copy.deepcopy(trainer)
+    other = way(trainer)
     before = bits(trainer.model)
-    other.fit(X, y, epochs=2, verbose=0)
+    history = other.fit(X, y, epochs=2, verbose=0)
     assert bits(trainer.model) == before != bits(other.model)
-    trainer.fit(X, y, epochs=2, verbose=0)
+    assert trainer.fit(X, y, epochs=2, verbose=0).history == history.history
     assert bits(trainer.model) == bits(other.model)

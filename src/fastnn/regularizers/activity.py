@@ -42,6 +42,22 @@ class _Activity(Regularizer):
             handle.remove()
         self._model, self._handles, self._outputs = None, [], []
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: hooks are not copied with a model."""
+        return {
+            **vars(self),
+            "_model": None,
+            "_handles": [],
+            "_outputs": [],
+            "watched": self._model,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        model = vars(self).pop("watched")
+        if model is not None:
+            self.attach(model)
+
     def penalty(self, model: Any) -> Tensor | None:
         """The penalty on the outputs of the model's last training pass; None if there was none."""
         if model is not self._model:
