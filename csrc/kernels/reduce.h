@@ -33,8 +33,9 @@ enum {
 typedef struct {
   /* n >= 1 contiguous numbers -> s[0], s[1]. */
   void (*row[FNN_REDUCE_KINDS])(int64_t n, const void *x, double *s);
-  /* Each of n columns of 1 <= m <= FNN_REDUCE_ROWS rows -> s0[n], s1[n]: of the real type, except that the places of ARGMAX
-   * and ARGMIN are integers of its size and the means of MOMENTS doubles. s1 may be NULL where the kind has none. */
+  /* Each of n columns of 1 <= m <= FNN_REDUCE_ROWS rows -> s0[n], s1[n]: of the real type, except that the
+   * places of ARGMAX and ARGMIN are integers of its size and the means of MOMENTS doubles. s1 may be NULL where
+   * the kind has none. */
   void (*cols[FNN_REDUCE_KINDS])(int64_t m, int64_t n, const void *const *rows, void *s0, void *s1);
 } fnn_reduce_kernels;
 

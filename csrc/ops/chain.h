@@ -7,8 +7,9 @@
  *
  * and then a word for each of the op's scalars, the bits of a double. `to` and the operands a, b, c are
  * places: 0 to 6 an input, 8 to 15 a register, 16 to 18 an output. A register or an output is read only after
- * it was written; at the end of a matrix product the first output is the product to begin with. In a place are real numbers, of the one real dtype of all arrays, or bools;
- * dropout's second operand is an input that holds a key. */
+ * it was written; at the end of a matrix product the first output is the product to begin with. In a place
+ * are real numbers, of the one real dtype of all arrays, or bools; dropout's second operand is an input that
+ * holds a key. */
 #ifndef FNN_OPS_CHAIN_H
 #define FNN_OPS_CHAIN_H
 

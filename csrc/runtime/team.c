@@ -26,8 +26,8 @@ typedef struct {
   char *workspace;
   fnn_event entry; /* signalled when size has changed */
   atomic_int size; /* of the team: members below it may begin; LEAVE: those that wait may not */
-  atomic_int
-      unfinished; /* workers that joined and are not done; before the gate is closed, less these */
+  /* Workers that joined and are not done; until the gate is closed, less those that joined. */
+  atomic_int unfinished;
   fnn_meeting meeting;
 } team_job;
 enum { LEAVE = -1 };

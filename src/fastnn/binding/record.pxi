@@ -158,7 +158,9 @@ cdef class Recorder:
     def __enter__(self):
         global recorder
         if recorder is not None:
-            raise RecordingError("a recording is under way in this thread; what is called within it becomes part of it")
+            raise RecordingError(
+                "a recording is under way in this thread; what is called within it becomes part of it"
+            )
         self.thread = PyThread_get_thread_ident()
         recorder = self
         return self
