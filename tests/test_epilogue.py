@@ -91,6 +91,20 @@ def test_one_call_and_the_same_bits(name, dtype, always, isa, threads):
             assert kept == ["matmul_chain"], program.show()
 
 
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_weights_as_rows(name, dtype, always, isa, threads):
+    """A product that is computed as C^T and turned over ends with the same chain."""
+    for m, k, n in [(48, 500, 310), (64, 801, 600)]:
+        arguments = [data(m, k, dtype=dtype), data(n, k, seed=1, dtype=dtype)]
+        arguments += [data(m, n, seed=2, dtype=dtype), data(n, seed=3, dtype=dtype)]
+        arguments.append(data(m, 1, seed=4, dtype=dtype))
+        for count in (1, 2):
+            with threads(count):
+                program = both(lambda a, w, *x: forms(a, w.T, *x)[name](), *arguments)
+            assert "matmul_chain" in names(program)
+
+
 def test_transposed_operands(always):
     a, b, y = data(90, 60), data(90, 80, seed=1), data(80, 60, seed=2)
     program = both(lambda a, b, y: pointwise("tanh_grad", y.T, a.T @ b), a, b, y)

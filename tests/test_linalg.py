@@ -162,6 +162,49 @@ def test_blocks_of_rows_and_columns_do_not_change_bits():
             assert np.array_equal(whole[rows, cols], product(a[rows], b[:, cols]))
 
 
+# Batches that fill vectors of some instruction set, or just do not, times weights that lie as rows of k.
+WEIGHTS = [(40, 300, 400), (48, 401, 1037), (64, 515, 513), (96, 1300, 259), (65, 515, 513), (160, 900, 800)]  # fmt: skip
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("m, n, k", WEIGHTS)
+def test_weights_as_rows(isa, dtype, m, n, k):
+    """Whichever operand is turned over, the bits are those of weights that need no turning."""
+    _core.isa_select(isa)
+    rng = np.random.default_rng(m + n)
+    w, into = rng.standard_normal((n, k)).astype(dtype), rng.standard_normal((m, n)).astype(dtype)
+    upright = np.ascontiguousarray(w.T)
+    bias, every_other = np.split(rng.standard_normal(3 * n).astype(dtype), [n])
+    wide = rng.standard_normal((n, k + 7)).astype(dtype)[:, 3:-4]
+    for kind in LAYOUTS:
+        a = laid_out(rng, (m, k), dtype, kind)
+        expected = product(a, upright, bias, activation=op.gelu)
+        for threads in (1, 2, 4):
+            _core.set_num_threads(threads)
+            got = product(a, w.T, bias, activation=op.gelu)
+            assert np.array_equal(got, expected), (kind, threads)
+        assert np.array_equal(product(a, w.T), product(a, upright))
+        more = bias, into
+        assert np.array_equal(product(a, w.T, *more), product(a, upright, *more))
+        strided = every_other[::2]
+        assert np.array_equal(product(a, w.T, strided), product(a, upright, strided))
+        assert np.array_equal(product(a, wide.T), product(a, np.ascontiguousarray(wide.T)))
+    reference = a.astype(float) @ upright.astype(float)
+    assert (np.abs(product(a, w.T) - reference) <= bound(a, upright)).all()
+
+
+def test_weights_as_rows_with_scalars_into_a_view():
+    """The activation's scalars, and C whose rows lie apart: what lies between them stays."""
+    rng = np.random.default_rng(8)
+    a, w = (tensor(rng.standard_normal(s).astype(np.float32)) for s in ((64, 700), (500, 700)))
+    whole = [fastnn.full((64, 520), 7.0) for _ in range(2)]
+    for weights, c in zip((w.T, tensor(np.ascontiguousarray(w.numpy().T))), whole, strict=True):
+        launch(op.matmul, (a, weights, None, c[:, 9:509]), (0, op.elu, 0.3, 0.0))
+    assert np.array_equal(whole[0].numpy(), whole[1].numpy())
+    assert (whole[0].numpy()[:, :9] == 7).all() and (whole[0].numpy()[:, 509:] == 7).all()
+
+
 def test_replayed_products_start_anew():
     """A recorded product of many blocks, run again and again: what its threads count is reset."""
     rng = np.random.default_rng(7)

@@ -8,6 +8,8 @@
  *   direct  b's rows have unit stride and the operands are small or a is thin: read where they lie
  *   packed  a, b or both are first copied into panels, in the order in which tiles read them
  *
+ * In each of them what is computed may be C^T instead: see fnn_gemm.turned and gemm_aside.c.
+ *
  * The work is one list of tasks that threads draw in order. It goes phase by phase, each a slab of C and a
  * block of k: half of a phase's tiles, the packing for the next phase, the other half of the tiles. So what
  * a task has to wait for was drawn long before it, and nobody waits at the end of a phase; a thread that is
@@ -18,6 +20,7 @@
 typedef struct {
   int64_t first, items, m0, m, n0, n, k0, k;
   char *a_panels, *b_panels;
+  char *aside; /* the whole of C^T, n columns wide */
 } gemm_phase;
 
 /* The list of tasks. All phases have as many; those past the edge of a smaller phase are empty. */
@@ -116,6 +119,18 @@ static gemm_bases gemm_base(const fnn_gemm *g, const gemm_phase *phase, int64_t 
   return base;
 }
 
+/* Rows i and columns j of C^T, computed aside, to C, some rows of C after another. */
+static void gemm_turn_over(const fnn_gemm *g, const gemm_phase *phase, char *c, int64_t i,
+                           int64_t m, int64_t j, int64_t n) {
+  for (int64_t end = j + n; j < end; j += g->width) {
+    int64_t rows = at_most(g->width, end - j);
+    if (g->chain) fnn_chain_touch(g->chain, j, rows, i, m);
+    g->transpose(m, rows, phase->aside + (i * g->n + j) * g->size, g->n,
+                 c + (j * g->c_row + i) * g->size, g->c_row);
+    gemm_epilogue(g, c, j, i, rows, m);
+  }
+}
+
 /* The tiles of a rectangle of one matrix, in a block of k. A few rows of a stay in L1 while they meet the
  * columns of b, which stay in L2 while all rows pass. */
 static void gemm_rectangle(const fnn_gemm *g, const gemm_phase *phase, int64_t item, fnn_range rows,
@@ -125,11 +140,16 @@ static void gemm_rectangle(const fnn_gemm *g, const gemm_phase *phase, int64_t i
   gemm_item(g, phase->first + item, &a, &b, &c);
   int64_t size = g->size, k = phase->k;
   int first = phase->k0 == 0, last = phase->k0 + k == g->k;
+  char *to = g->aside ? phase->aside : c;
   const char *add = NULL;
-  fnn_gemm_tile tile = {.k = k, .c_row = g->c_row};
+  fnn_gemm_tile tile = {.k = k, .c_row = g->aside ? g->n : g->c_row};
+  _Alignas(64) char spread[FNN_GEMM_SPREAD_BYTES]; /* the bias of C^T's rows */
   if (!first || g->accumulate) {
-    add = c;
-    tile.add_row = g->c_row;
+    add = to;
+    tile.add_row = tile.c_row;
+  } else if (g->bias_in_tile && g->aside) {
+    tile.add = spread;
+    tile.add_row = g->width;
   } else if (g->bias_in_tile) {
     add = g->bias;
   }
@@ -140,19 +160,25 @@ static void gemm_rectangle(const fnn_gemm *g, const gemm_phase *phase, int64_t i
     /* The next rows of a come into L2 meanwhile. */
     tile.next = (const char *)tile.a + (g->pack_a ? g->height * base.a_per_row : 0);
     tile.next_step = g->pack_a && i + g->height < rows.end ? 64 : 0;
+    if (tile.add == spread) fnn_gemm_spread_bias(g, phase->m0 + i, m, spread);
     for (int64_t j = cols.begin; j < cols.end; j += g->width) {
       int64_t n = at_most(g->width, cols.end - j), vectors = ceil_div(n, g->lanes);
-      int64_t offset = (phase->m0 + i) * g->c_row + phase->n0 + j;
+      int64_t offset = (phase->m0 + i) * tile.c_row + phase->n0 + j;
       tile.last = n - (vectors - 1) * g->lanes;
       tile.b = base.b + j * base.b_per_col;
-      tile.c = c + offset * size;
-      if (last && g->chain) fnn_chain_touch(g->chain, phase->m0 + i, m, phase->n0 + j, n);
-      if (add) tile.add = add + (add == c ? offset : phase->n0 + j) * size;
+      tile.c = to + offset * size;
+      if (last && g->chain && !g->aside)
+        fnn_chain_touch(g->chain, phase->m0 + i, m, phase->n0 + j, n);
+      if (add) tile.add = add + (add == to ? offset : phase->n0 + j) * size;
       g->table[(m - 1) * g->cols + vectors - 1](&tile);
       tile.next_step = 0;
     }
-    if (last) gemm_epilogue(g, c, phase->m0 + i, phase->n0 + cols.begin, m, cols.end - cols.begin);
+    if (last && !g->aside)
+      gemm_epilogue(g, c, phase->m0 + i, phase->n0 + cols.begin, m, cols.end - cols.begin);
   }
+  if (last && g->aside)
+    gemm_turn_over(g, phase, c, phase->m0 + rows.begin, rows.end - rows.begin,
+                   phase->n0 + cols.begin, cols.end - cols.begin);
 }
 
 /* Task i of a phase: some tiles. Those that follow each other share the columns of b. */
@@ -220,8 +246,9 @@ static int64_t gemm_b_sets(const gemm_list *list) { return list->phases > list->
 int64_t fnn_gemm_workspace(const fnn_gemm *g) {
   gemm_list list;
   gemm_phases(g, &list);
-  return g->group *
-         (g->a_panels_bytes * gemm_a_sets(&list) + g->b_panels_bytes * gemm_b_sets(&list));
+  int64_t panels =
+      g->group * (g->a_panels_bytes * gemm_a_sets(&list) + g->b_panels_bytes * gemm_b_sets(&list));
+  return panels + (g->aside ? g->m * g->n * g->size : 0);
 }
 
 /* Tasks for each thread in a phase: several, so that one which is kept from its core leaves them to the
@@ -230,6 +257,7 @@ int64_t fnn_gemm_workspace(const fnn_gemm *g) {
 #define TASKS 6
 #define MANY_ROWS 16
 #define FEW_COLS 2
+#define ASIDE_ROWS 4   /* of C^T: whole lines of C */
 #define CHAIN_COLS 512 /* elements: a chain runs slower on short pieces of rows */
 
 static void gemm_cut_slab(const fnn_gemm *g, gemm_list *list, int64_t row_tiles, int64_t col_tiles,
@@ -238,12 +266,13 @@ static void gemm_cut_slab(const fnn_gemm *g, gemm_list *list, int64_t row_tiles,
   list->down = wanted > 1 ? ceil_div(row_tiles, ceil_div(row_tiles, MANY_ROWS)) : row_tiles;
   int64_t row_tasks = ceil_div(row_tiles, list->down);
   int64_t tasks = row_tasks * ceil_div(col_tiles, list->across);
-  int64_t few = g->chain ? at_least(FEW_COLS, CHAIN_COLS / g->width) : FEW_COLS;
+  int64_t few = g->chain && !g->aside ? at_least(FEW_COLS, CHAIN_COLS / g->width) : FEW_COLS;
   if (tasks < wanted && list->across > few) {
     list->across = at_least(few, list->across * tasks / wanted);
     tasks = row_tasks * ceil_div(col_tiles, list->across);
   }
   if (tasks < wanted) list->down = at_least(1, list->down * tasks / wanted);
+  if (g->aside) list->down = at_most(row_tiles, ceil_div(list->down, ASIDE_ROWS) * ASIDE_ROWS);
 }
 
 static void gemm_list_tasks(const fnn_gemm *g, gemm_list *list, int threads) {
@@ -276,6 +305,8 @@ static gemm_phase gemm_phase_at(const fnn_gemm *g, const gemm_list *list, int64_
   phase.a_panels = workspace + (number & 1) * g->group * g->a_panels_bytes;
   phase.b_panels = workspace + g->group * (gemm_a_sets(list) * g->a_panels_bytes +
                                            (slab & 1) * g->b_panels_bytes);
+  phase.aside = workspace + g->group * (gemm_a_sets(list) * g->a_panels_bytes +
+                                        gemm_b_sets(list) * g->b_panels_bytes);
   return phase;
 }
 

@@ -17,6 +17,9 @@ typedef struct {
   int64_t bias_row, bias_col;
   int accumulate, bias_in_tile;
   int turned; /* C^T is computed */
+  int aside;  /* C^T is computed aside, in the workspace, and turned over: see gemm_aside.c */
+  void (*transpose)(int64_t rows, int64_t cols, const void *from, int64_t from_step, void *to,
+                    int64_t to_step); /* of the move family */
   fnn_map_kernel activation;
   const fnn_scalar *activation_scalars;
   const fnn_chain *chain; /* that it ends with, or NULL */
@@ -46,12 +49,20 @@ static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 /* All of it. */
 void fnn_gemm_prepare(const fnn_call *call, fnn_gemm *g);
 
-/* Bytes of scratch for its panels. */
+/* Bytes of scratch for its panels, and for C^T if that is computed aside. */
 int64_t fnn_gemm_workspace(const fnn_gemm *g);
 
 /* The steps of k in a block, but for the last: they decide the order of sums, and follow from k and
  * the size of an element alone. */
 int64_t fnn_gemm_block_k(int64_t k, int64_t size);
+
+/* --- C^T computed aside (gemm_aside.c) --- */
+
+/* A tile's worth of one number a row. */
+#define FNN_GEMM_SPREAD_BYTES 2048
+
+int fnn_gemm_aside_pays(const fnn_gemm *g, int64_t lanes);
+void fnn_gemm_spread_bias(const fnn_gemm *g, int64_t row, int64_t rows, char *spread);
 
 /* --- b packed once for many products (gemm_pack.c) --- */
 

@@ -13,7 +13,7 @@ int64_t fnn_gemm_packs(const fnn_call *matmul) {
   if (!way) {
     fnn_gemm g;
     fnn_gemm_prepare(matmul, &g);
-    if (!g.pack_b || g.b != (const char *)b->data) return 0;
+    if (!g.aside && (!g.pack_b || g.b != (const char *)b->data)) return 0;
   }
   return fnn_gemm_packed_size(&kernels->gemm, kernels->lanes, b->shape[1], b->shape[0]);
 }

@@ -30,7 +30,7 @@ static void gemm_swap(int64_t *x, int64_t *y) {
   *y = t;
 }
 
-/* C^T = B^T A^T: where C's columns have unit stride, or C is one column. */
+/* C^T = B^T A^T: where C's columns have unit stride, or C is one column, or C is turned over in the end. */
 static void gemm_transpose(fnn_gemm *g) {
   const char *t = g->a;
   g->a = g->b;
@@ -38,7 +38,6 @@ static void gemm_transpose(fnn_gemm *g) {
   gemm_swap(&g->m, &g->n);
   gemm_swap(&g->a_row, &g->b_col);
   gemm_swap(&g->a_col, &g->b_row);
-  gemm_swap(&g->bias_row, &g->bias_col);
   for (int i = 0; i < g->n_batch; i++) gemm_swap(&g->a_batch[i], &g->b_batch[i]);
 }
 
@@ -66,6 +65,7 @@ static void gemm_read(const fnn_call *call, fnn_gemm *g) {
   int d = c->ndim;
   const fnn_kernels *kernels = fnn_kernels_of(c->dtype);
   g->kernels = &kernels->gemm;
+  g->transpose = kernels->move.transpose;
   g->size = fnn_itemsize(c->dtype);
   g->m = c->shape[d - 2];
   g->n = c->shape[d - 1];
@@ -98,9 +98,11 @@ static void gemm_read(const fnn_call *call, fnn_gemm *g) {
   int unit_rows = c->stride[d - 1] == 1 || g->n == 1;
   if (unit_rows) gemm_fold(g);
   g->chain = NULL;
+  g->aside = 0;
   g->turned = !unit_rows || (g->n == 1 && g->m > 1 && g->c_row == 1 && !g->packed_b);
   if (g->turned) {
     gemm_transpose(g);
+    gemm_swap(&g->bias_row, &g->bias_col);
     g->c_row = c->stride[d - 1];
   }
   g->batches = 1;
@@ -138,7 +140,7 @@ static void gemm_choose(fnn_gemm *g, int vector_lanes) {
   int wide = !g->packed_b && (shallow || (unit_b && g->m <= kernels->wide_rows));
   g->pack_b =
       !unit_b || (!g->packed_b && !shallow && g->m > 3 * kernels->rows && b_bytes > in_place);
-  g->pack_a = !wide && g->n > 4 * vector_lanes && a_bytes > in_place;
+  g->pack_a = !wide && !g->aside && g->n > 4 * vector_lanes && a_bytes > in_place;
   int panels = g->pack_a && (g->pack_b || g->packed_b);
   g->table = wide ? kernels->wide : panels ? kernels->packed : kernels->direct;
   g->lanes = vector_lanes;
@@ -169,8 +171,14 @@ static void gemm_panels(fnn_gemm *g) {
 }
 
 void fnn_gemm_prepare(const fnn_call *call, fnn_gemm *g) {
+  int lanes = fnn_kernels_of(call->arrays[3].dtype)->lanes;
   gemm_read(call, g);
-  gemm_choose(g, fnn_kernels_of(call->arrays[3].dtype)->lanes);
+  gemm_choose(g, lanes);
+  if (fnn_gemm_aside_pays(g, lanes)) {
+    g->aside = 1;
+    gemm_transpose(g);
+    gemm_choose(g, lanes);
+  }
   gemm_panels(g);
   g->block = at_least(1, BLOCK_BYTES / (g->width * at_least(1, g->block_k) * g->size));
 }
