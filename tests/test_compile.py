@@ -360,3 +360,15 @@ def test_gradient_mode_has_a_recording_of_its_own():
         with fastnn.no_grad():
             compiled(data(3))
     assert calls == [True, False]
+
+
+def test_a_decorator_with_options():
+    @fastnn.compile(memory_limit="1 MB", without=("chain",))
+    def double(x):
+        return x + x
+
+    assert double(fastnn.ones(3)).numpy().tolist() == [2, 2, 2]
+    with pytest.raises(MemoryError, match="the limit is 976.6 KiB"):
+        double(fastnn.ones(1_000_000))
+    with pytest.raises(ValueError, match="memory_limit"):
+        fastnn.compile(memory_limit="much")

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Collection, Sequence
 from functools import update_wrapper
 from types import MethodType
-from typing import Any
+from typing import Any, overload
 from weakref import WeakSet
 
 import numpy as np
@@ -327,12 +327,23 @@ class Compiled(_core.Caller):
         return "not recorded yet" if self.latest is None else self.latest.show()
 
 
+@overload
 def compile(
     function: Callable[..., Any],
     *,
+    without: Collection[str] = ...,
+    memory_limit: int | str | None = ...,
+) -> Compiled: ...
+@overload
+def compile(
+    *, without: Collection[str] = ..., memory_limit: int | str | None = ...
+) -> Callable[[Callable[..., Any]], Compiled]: ...
+def compile(
+    function: Callable[..., Any] | None = None,
+    *,
     without: Collection[str] = (),
     memory_limit: int | str | None = None,
-) -> Compiled:
+) -> Any:
     """Record a function of tensors and replay it in C.
 
     The first call for each new set of argument shapes and dtypes runs the function to note the ops that it
@@ -342,8 +353,9 @@ def compile(
 
     Parameters
     ----------
-    function : callable
-        Its arguments may be tensors and numpy arrays, in nested tuples, lists and dicts; anything else must
+    function : callable, optional
+        Left out where this is a decorator with options: ``@fastnn.compile(memory_limit="1 GB")``. Its
+        arguments may be tensors and numpy arrays, in nested tuples, lists and dicts; anything else must
         be hashable, and another value of it makes another recording. Results are detached from the graph.
     without : collection of str
         Names of passes to leave out (`fastnn.compiler.passes.PASSES`), to see what each does.
@@ -377,8 +389,11 @@ def compile(
     >>> square_sum(fastnn.Tensor([1.0, 2.0])), square_sum(fastnn.Tensor([3.0, 4.0]))
     (Tensor(5.), Tensor(25.))
     """
-    if not callable(function):
-        raise TypeError(f"compile: expected a function, got {type(function).__name__}")
     if memory_limit is not None:
         memory_limit = parse_size("memory_limit", memory_limit)
-    return Compiled(function, check_passes(without), memory_limit)
+    without = check_passes(without)
+    if function is None:
+        return lambda decorated: compile(decorated, without=without, memory_limit=memory_limit)
+    if not callable(function):
+        raise TypeError(f"compile: expected a function, got {type(function).__name__}")
+    return Compiled(function, without, memory_limit)
