@@ -220,8 +220,7 @@ def main() -> int:
             if work.kind == "step" and work.net not in checked:
                 check_losses(workers, work)
                 checked.add(work.net)
-            rounds = min(args.rounds, 3) if work.kind == "epoch" else args.rounds
-            rows.append((work, compared(workers, work, rounds, args.seconds, args.small)))
+            rows.append((work, compared(workers, work, args.rounds, args.seconds, args.small)))
             print(report.lines(*rows[-1]), file=sys.stderr, flush=True)
     finally:
         for worker in workers:
