@@ -14,22 +14,19 @@ weights.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import report
-from peers import NotOffered, environment, installed, make
+from peers import NotOffered, installed, make
+from turns import SETTLE, Worker, environment, has_avx512, serve, timed
 from workloads import Workload, operands, tiny_workloads, workloads
 
 STEPS_COMPARED = 5
-# Seconds for the threads of the one before to fall asleep: idle ones of OpenBLAS spin for some 26 ms.
-SETTLE = 0.05
 EPOCH_ROWS = 60_000
 
 
@@ -51,22 +48,6 @@ def prepared(peer, work: Workload, small: bool):
     for _ in range(1 if work.kind == "epoch" else 3):
         made[0]()
     return made
-
-
-def timed(run, count: int, seconds: float) -> dict[str, float]:
-    """The median time of one of the `count` things that a run does; short runs are timed in batches."""
-    start = time.perf_counter()
-    run()
-    once = time.perf_counter() - start
-    batch = max(1, min(1000, int(2e-4 / max(once, 1e-9))))
-    times = []
-    end = time.perf_counter() + seconds
-    while not times or time.perf_counter() < end:
-        start = time.perf_counter()
-        for _ in range(batch):
-            run()
-        times.append((time.perf_counter() - start) / (batch * count))
-    return {"seconds": statistics.median(times)}
 
 
 def latencies(run, seconds: float) -> dict[str, float]:
@@ -107,48 +88,22 @@ def answer(peer, ready: dict, job: dict, all_work: dict[str, Workload]):
     run, count = ready[work.name]
     if work.kind == "inference":
         return latencies(run, job["seconds"])
-    return timed(run, count, 0 if work.kind == "epoch" else job["seconds"])
+    return {"seconds": timed(run, 0 if work.kind == "epoch" else job["seconds"]) / count}
 
 
-def serve(name: str, threads: int, small: bool) -> None:
-    """Answer one JSON line with another until there are no more."""
-    out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints does not belong among the answers
+def answering(name: str, threads: int, small: bool):
+    """The library, ready to answer jobs."""
     if threads == 1 and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     peer, ready = make(name, threads), {}
     all_work = {w.name: w for w in (tiny_workloads() if small else workloads())}
-    for line in sys.stdin:
-        try:
-            result = {"found": answer(peer, ready, json.loads(line), all_work)}
-        except Exception as error:
-            result = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(result), file=out, flush=True)
+    return lambda job: answer(peer, ready, job, all_work)
 
 
-class Worker:
-    """The other end of a process that serves."""
-
-    def __init__(self, name: str, threads: int, small: bool) -> None:
-        command = [sys.executable, __file__, "--worker", name, "--threads", str(threads)]
-        self.name = name
-        self.process = subprocess.Popen(
-            command + ["--small"] * small, stdin=-1, stdout=-1, text=True, env=environment(threads)
-        )
-
-    def ask(self, do: str, **more):
-        print(json.dumps({"do": do, **more}), file=self.process.stdin, flush=True)
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{self.name}: the process died during {do} {more.get('work', '')}")
-        result = json.loads(line)
-        if "error" in result:
-            raise SystemExit(f"{self.name}: {do} {more.get('work', '')}: {result['error']}")
-        return result["found"]
-
-    def close(self) -> None:
-        self.process.stdin.close()
-        self.process.wait(60)
+def start(name: str, threads: int, small: bool) -> Worker:
+    """The process of a library."""
+    command = [__file__, "--worker", name, "--threads", str(threads), *["--small"] * small]
+    return Worker(name, command, environment(threads, skylakex=has_avx512()))
 
 
 # --- the comparison ---
@@ -201,7 +156,7 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     args = parse()
     if args.worker:
-        serve(args.worker, args.threads, args.small)
+        serve(lambda: answering(args.worker, args.threads, args.small))
         return 0
     names = installed()
     if args.peers:
@@ -212,7 +167,7 @@ def main() -> int:
         None if args.only or args.small else Path(__file__).parent / "results"
     )
     rows: list[tuple[Workload, dict]] = []
-    workers = [Worker(name, args.threads, args.small) for name in names]
+    workers = [start(name, args.threads, args.small) for name in names]
     checked = set()
     try:
         versions = {w.name: w.ask("version") for w in workers}

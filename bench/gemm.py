@@ -15,17 +15,14 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from turns import SETTLE, Worker, environment, has_avx512, serve, timed
 
 Shape = tuple[int, int, int, str]
 
@@ -49,8 +46,6 @@ FAMILIES: dict[str, list[Shape]] = {
     ],
     "shallow": [(512, 784, 1, "tn"), (1000, 1000, 4, "nn"), (512, 512, 16, "tn")],
 }  # fmt: skip
-
-SETTLE = 0.04  # seconds: OpenBLAS' threads spin for 2^26 ticks of the clock before they sleep
 
 PEERS = {
     "fastnn": "fastnn",
@@ -90,56 +85,28 @@ def product_of(library: str, a: np.ndarray, b: np.ndarray, threads: int) -> Call
     return lambda: a @ b
 
 
-def worker(library: str, threads: int, dtype: str) -> None:
-    """Answer each line, a shape and seconds, with the seconds of one product."""
+def answering(library: str, threads: int, dtype: str) -> Callable[[dict[str, Any]], float]:
+    """A function that answers each job, a shape and seconds, with the seconds of one product."""
     rng = np.random.default_rng(0)
     shape, run = None, None
-    for line in sys.stdin:
-        wanted, seconds = json.loads(line)
-        if wanted != shape:
-            m, n, k, kind = shape = wanted
+
+    def answer(job: dict[str, Any]) -> float:
+        nonlocal shape, run
+        if job["work"] != shape:
+            m, n, k, kind = shape = job["work"]
             a = rng.standard_normal((k, m) if kind[0] == "t" else (m, k)).astype(dtype)
             b = rng.standard_normal((n, k) if kind[1] == "t" else (k, n)).astype(dtype)
             run = product_of(
                 library, a.T if kind[0] == "t" else a, b.T if kind[1] == "t" else b, threads
             )
             run()
-        print(timed(run, seconds), flush=True)
+        run()  # after the others' turns, so that the next one tells how long it takes
+        return timed(run, job["seconds"])
 
-
-def timed(run: Callable[[], Any], seconds: float) -> float:
-    """The median time of a call; short ones are timed in batches."""
-    run()
-    start = time.perf_counter()
-    run()
-    batch = max(1, min(1000, int(1e-4 / (time.perf_counter() - start))))
-    times: list[float] = []
-    end = time.perf_counter() + seconds
-    while not times or time.perf_counter() < end:
-        start = time.perf_counter()
-        for _ in range(batch):
-            run()
-        times.append((time.perf_counter() - start) / batch)
-    return statistics.median(times)
+    return answer
 
 
 # --- the table ---
-
-
-def environment(name: str, threads: int) -> dict[str, str]:
-    counts = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    found = {**os.environ, **dict.fromkeys(counts, str(threads)), "JAX_PLATFORMS": "cpu"}
-    found.pop("OPENBLAS_CORETYPE", None)
-    if name == "numpy skylakex":
-        found["OPENBLAS_CORETYPE"] = "SKYLAKEX"
-    if threads == 1:
-        found["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-    return found
-
-
-def has_avx512() -> bool:
-    cpu = Path("/proc/cpuinfo")
-    return cpu.exists() and " avx512f " in cpu.read_text()
 
 
 def available() -> list[str]:
@@ -147,32 +114,15 @@ def available() -> list[str]:
     return [name for name in found if name != "numpy skylakex" or has_avx512()]
 
 
-def start(name: str, threads: int, dtype: str) -> subprocess.Popen[str]:
-    command = [
-        sys.executable,
-        __file__,
-        "--worker",
-        name,
-        "--threads",
-        str(threads),
-        "--dtype",
-        dtype,
-    ]
-    return subprocess.Popen(
-        command,
-        env=environment(name, threads),
-        text=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
+def start(name: str, threads: int, dtype: str) -> Worker:
+    """The process of a library."""
+    command = [__file__, "--worker", name, "--threads", str(threads), "--dtype", dtype]
+    return Worker(name, command, environment(threads, skylakex=name == "numpy skylakex"))
 
 
-def ask(process: subprocess.Popen[str], shape: Shape, seconds: float) -> float:
+def ask(worker: Worker, shape: Shape, seconds: float) -> float:
     time.sleep(SETTLE)
-    assert process.stdin and process.stdout
-    process.stdin.write(json.dumps((shape, seconds)) + "\n")
-    process.stdin.flush()
-    return float(process.stdout.readline())
+    return worker.ask("time", work=shape, seconds=seconds)
 
 
 def measure(names: list[str], threads: int, args: argparse.Namespace) -> None:
@@ -210,8 +160,8 @@ def measure(names: list[str], threads: int, args: argparse.Namespace) -> None:
                 sep="  ",
                 flush=True,
             )
-    for process in workers.values():
-        process.communicate()
+    for worker in workers.values():
+        worker.close()
 
 
 def main() -> None:
@@ -228,7 +178,7 @@ def main() -> None:
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
-        worker(args.worker.split()[0], args.threads, args.dtype)
+        serve(lambda: answering(args.worker.split()[0], args.threads, args.dtype))
         return
     unknown = set(args.families) - set(FAMILIES)
     if unknown:

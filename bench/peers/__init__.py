@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
-from pathlib import Path
 from typing import Any
 
 # Name -> (module that must be installed, file here, class).
@@ -47,16 +45,3 @@ def make(name: str, threads: int) -> Any:
     """A peer, in the process that it has to itself."""
     _, file, kind = PEERS[name]
     return getattr(importlib.import_module(f"peers.{file}"), kind)(threads)
-
-
-def environment(threads: int) -> dict[str, str]:
-    """What has to be known to the libraries before their processes start."""
-    counts = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    wanted = dict.fromkeys(counts, str(threads)) | {"JAX_PLATFORMS": "cpu"}
-    if threads == 1:
-        wanted["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-    # OpenBLAS takes a CPU that it does not know for one without AVX-512: tell it, where the CPU has it.
-    cpu = Path("/proc/cpuinfo")
-    if cpu.exists() and " avx512f " in cpu.read_text():
-        wanted["OPENBLAS_CORETYPE"] = "SKYLAKEX"
-    return os.environ | wanted

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import _core
+from .program import Call, inputs_of
 
 __all__ = [
     "INPUTS",
@@ -18,6 +19,7 @@ __all__ = [
     "REGISTERS",
     "STEPS",
     "Step",
+    "code_of",
     "decode",
     "encode",
     "spell",
@@ -59,13 +61,20 @@ def decode(code: _core.Array) -> list[Step]:
     steps = []
     while words:
         word = words.pop(0)
-        _, _, arrays, scalars = _core.op_info(word & 0xFFFF)
-        n_in, n_scalars = len(arrays.split("->")[0].split()), len(scalars.split())
+        n_in = inputs_of(word & 0xFFFF)
+        n_scalars = len(_core.op_info(word & 0xFFFF)[3].split())
         operands = tuple(word >> (24 + 8 * k) & 0xFF for k in range(n_in))
         numbers = struct.unpack(f"<{n_scalars}d", struct.pack(f"<{n_scalars}q", *words[:n_scalars]))
         del words[:n_scalars]
         steps.append(Step(word & 0xFFFF, word >> 16 & 0xFF, operands, numbers))
     return steps
+
+
+def code_of(call: Call) -> tuple[int, _core.Array] | None:
+    """Where among a call's arrays the words of a chain are, and the words; None for an op that has none."""
+    at = {_core.ops.chain: 0, _core.ops.matmul_chain: 3}.get(call.op)
+    view = None if at is None else call.views[at]
+    return None if at is None or view is None or view.array is None else (at, view.array)
 
 
 def spell(code: _core.Array, names: dict[int, str], outputs: Sequence[str]) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from .. import _core
 from ..units import quantity, size
-from .chaincode import INPUTS, OUTPUT, decode, spell
+from .chaincode import INPUTS, OUTPUT, code_of, decode, spell
 from .names import Names
-from .program import Call, Program, View
+from .program import Call, Program
 
 __all__ = ["Step", "listing"]
 
@@ -66,17 +66,10 @@ def _summary(program: Program, steps: Sequence[Step] | None) -> str:
 
 def _ops(call: Call) -> int:
     """How many recorded calls it does the work of."""
-    if call.op in (_core.ops.chain, _core.ops.matmul_chain):
-        return len(decode(_code(call)[0])) + (call.op == _core.ops.matmul_chain)
+    found = code_of(call)
+    if found is not None:
+        return len(decode(found[1])) + (call.op == _core.ops.matmul_chain)
     return 1 + (call.op == _core.ops.matmul and call.scalars[1] != 0)
-
-
-def _code(call: Call) -> tuple[_core.Array, tuple[View | None, ...]]:
-    """The words of a chain, and the arrays that its places are: inputs, then outputs."""
-    at = 3 * (call.op == _core.ops.matmul_chain)
-    code = call.views[at]
-    assert code is not None and code.array is not None
-    return code.array, call.views[at + 1 :]
 
 
 def _costs(step: Step) -> tuple[str, ...]:
@@ -94,8 +87,9 @@ def _spelled(call: Call, names: Names) -> str:
     """A call as an expression."""
     inputs, outputs = call.split()
     left = ", ".join(names.view(view) for view in outputs)
-    if call.op in (_core.ops.chain, _core.ops.matmul_chain):
-        return f"{left} = {_chain(call, names)}"
+    found = code_of(call)
+    if found is not None:
+        return f"{left} = {_chain(call, *found, names)}"
     if call.op == _core.ops.matmul:
         return f"{left} {'+' * bool(call.scalars[0])}= {_product(call, names)}"
     _, _, _, scalars = _core.op_info(call.op)
@@ -107,10 +101,9 @@ def _spelled(call: Call, names: Names) -> str:
     return f"{left} = {call.name}({', '.join(said)})"
 
 
-def _chain(call: Call, names: Names) -> str:
+def _chain(call: Call, at: int, code: _core.Array, names: Names) -> str:
     """The expressions of a chain; at the end of a product that is its output to begin with."""
-    code, arrays = _code(call)
-    said = ["" if view is None else names.view(view) for view in arrays]
+    said = ["" if view is None else names.view(view) for view in call.views[at + 1 :]]
     if call.op == _core.ops.chain:
         return f"chain: {spell(code, dict(enumerate(said[:INPUTS])), said[INPUTS:])}"
     *operands, c = said

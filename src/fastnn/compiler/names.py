@@ -11,7 +11,7 @@ import numpy as np
 from .. import _core
 from ..dtypes import BY_CODE
 from .layers import prefixes_of
-from .program import Buffer, Program, View, span
+from .program import Buffer, Program, View, addresses
 
 __all__ = ["Names"]
 
@@ -89,9 +89,7 @@ class Names:
         """By the named memory that a view with an address covers."""
         if view.array is None:
             return None
-        low, high = span(view)
-        low += view.array._pointer - view.offset
-        high += view.array._pointer - view.offset
+        low, high = addresses(view)
         first = max(bisect_right(self._ranges, low, key=lambda r: r.low) - 1, 0)
         inside = [r for r in self._ranges[first:] if r.low < high and low < r.high]
         if not inside:

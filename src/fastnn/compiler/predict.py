@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import _core
 from ..autograd import no_grad
+from ..ops import concat
 from ..tensor import Tensor, as_tensor
 from ..units import whole
 from .compiled import Compiled
@@ -56,9 +57,8 @@ class Predictor(Compiled):
 
     def predict(self, inputs: tuple[Any, ...], batch_size: int) -> Any:
         """The outputs for all rows of the inputs."""
-        if (
-            type(batch_size) is not int or batch_size < 1
-        ):  # else no call: one row takes microseconds
+        # One row takes microseconds, of which this call would be one.
+        if type(batch_size) is not int or batch_size < 1:
             batch_size = whole("predict: batch_size", batch_size, 1)
         given = tuple([x if type(x) is np.ndarray else _constant(x) for x in inputs])
         shape = given[0].shape if given else ()
@@ -97,7 +97,7 @@ def _joined(parts: list[Any]) -> Any:
     """Outputs of batches, one below the other."""
     first = parts[0]
     if isinstance(first, Tensor):
-        return as_tensor(np.concatenate([part.numpy() for part in parts]))
+        return concat(parts)
     if isinstance(first, (tuple, list)):
         return type(first)([_joined(list(column)) for column in zip(*parts, strict=True)])
     if isinstance(first, dict):

@@ -13,7 +13,7 @@ from functools import cache
 from .. import _core
 from ..dtypes import BY_CODE
 
-__all__ = ["Buffer", "Call", "Program", "View", "inputs_of", "span"]
+__all__ = ["Buffer", "Call", "Program", "View", "addresses", "inputs_of", "span"]
 
 
 @cache
@@ -154,3 +154,12 @@ def span(view: View) -> tuple[int, int]:
             high += (n - 1) * stride
     itemsize = BY_CODE[view.code].itemsize
     return (view.offset + low * itemsize, view.offset + (high + 1) * itemsize)
+
+
+def addresses(view: View) -> tuple[int, int]:
+    """The same in the memory of the process, for a view of memory that has its place."""
+    low, high = span(view)
+    if view.array is None:
+        raise ValueError("addresses: a temporary has no place yet")
+    origin = view.array._pointer - view.offset
+    return low + origin, high + origin

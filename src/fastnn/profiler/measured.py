@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 from .. import _core
 from ..compiler import Recording
-from ..compiler.chaincode import decode
+from ..compiler.chaincode import code_of, decode
 from ..compiler.compiled import live, on_record
-from ..compiler.program import Call, View
+from ..compiler.program import Call
 from .machine import Limits, limits
 from .report import CallTime, Profile
 from .roofline import bounds
@@ -162,24 +162,16 @@ def with_shapes(call: Call) -> str:
     >>> with_shapes(double.latest.program.calls[0])
     'mul 5x3 1 -> 5x3'
     """
-    code = _code(call)
+    found = code_of(call)
+    code = None if found is None else call.views[found[0]]
     sides = [
         " ".join("x".join(map(str, v.shape)) or "1" for v in views if v is not code)
         for views in call.split()
     ]
-    ops = [] if code is None or code.array is None else [step.op for step in decode(code.array)]
+    ops = [] if found is None else [step.op for step in decode(found[1])]
     if call.op == _core.ops.matmul and call.scalars[1]:
         ops.append(int(call.scalars[1]))
     names = [_core.op_info(op)[0] for op in ops]
     if call.op != _core.ops.chain:
         names.insert(0, call.name.removesuffix("_chain"))
     return f"{'+'.join(names)} {sides[0]} -> {sides[1]}"
-
-
-def _code(call: Call) -> View | None:
-    """The view that says which pointwise ops are done on the way, if the op can do any."""
-    names = _core.op_info(call.op)[2].split("->")[0].split()
-    for name, view in zip(names, call.views, strict=False):
-        if name.partition(":")[0].rstrip("?") == "code":
-            return view
-    return None

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..compiler.program import Call, Program, View, span
+from ..compiler.program import Call, Program, View, addresses, span
 from ..dtypes import BY_CODE
 from .machine import Limits
 
@@ -120,12 +120,11 @@ def _touches(program: Program, call: Call, size: float) -> list[_Touch]:
 
 def _place(program: Program, view: View) -> tuple[int, int]:
     """Addresses; those in the arena are below zero, where nothing else is."""
+    if view.array is not None:
+        return addresses(view)
     low, high = span(view)
-    if view.buffer.array is None:
-        base = program.places.get(id(view.buffer), 0) - program.arena
-        return base + low, base + high
-    array = view.array if view.array is not None else view.buffer.array
-    return array._pointer + low - view.offset, array._pointer + high - view.offset
+    base = program.places[id(view.buffer)] - program.arena
+    return base + low, base + high
 
 
 def reuse_distances(touches: Sequence[Sequence[_Touch]]) -> list[list[float]]:
@@ -148,10 +147,9 @@ def reuse_distances(touches: Sequence[Sequence[_Touch]]) -> list[list[float]]:
                     distance += sizes[earlier] / 2
                     break
                 between.update({t.key: t.size for t in touches[earlier]})
+            # Of what a call touches only in part, it was another part before.
             extent = touch.end - touch.begin
-            sparse = (
-                extent if extent > 2 * touch.size else 0
-            )  # a part of it, which was another before
+            sparse = extent if extent > 2 * touch.size else 0
             row.append(max(distance + math.fsum(between.values()), sparse))
         found.append(row)
     return found

@@ -244,7 +244,8 @@ class RecordedBatch(_Recorded):
         except (ValueError, IndexError) as error:
             raise self._failure(0, 0) from error
         loss = 0.0 if self._log is None else float(self._log.item())
-        return loss, _copied(self._recording.result) if keeps else None
+        output = self._recording.result if keeps else None
+        return loss, output.clone() if isinstance(output, Tensor) else output
 
 
 class _Rows:
@@ -268,14 +269,6 @@ class _Rows:
     def written(self) -> bool:
         """Whether one that is there several times was written to since."""
         return any(x._version != version for x, version in self._shared)
-
-
-def _copied(output: Any) -> Any:
-    if not isinstance(output, Tensor):
-        return output
-    made = empty_like(output)
-    launch(op.copy, (output, made))
-    return made
 
 
 def _without_draws(step: Callable[[], Any]) -> Any:

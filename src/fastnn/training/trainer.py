@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from .. import losses, optimizers, random
 from .. import regularizers as penalties
 from ..autograd import no_grad
+from ..ops import concat
 from ..profiler import watch
-from ..tensor import Tensor, as_tensor
+from ..tensor import Tensor
 from ..units import whole
 from .arguments import flag, list_of, metrics_of, optimizer_of
 from .callbacks import Callback
@@ -325,9 +324,7 @@ class Trainer:
                 parts.append(piece.output.detach())
         finally:
             self.model.train(training)
-        return (
-            parts[0] if len(parts) == 1 else as_tensor(np.concatenate([p.numpy() for p in parts]))
-        )
+        return parts[0] if len(parts) == 1 else concat(parts)
 
     # --- for callbacks ---
 

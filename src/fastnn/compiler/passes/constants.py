@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ... import _core
 from ..program import Buffer, Call, Program, View
-from .uses import rebased, writers_of
+from .uses import made_once, rebased, with_memory, writers_of
 
 __all__ = ["fold_constants"]
 
@@ -28,10 +28,7 @@ def fold_constants(program: Program) -> Program:
         if (
             inputs
             and all(v.buffer.kind == "constant" and not writers[id(v.buffer)] for v in inputs)
-            and all(
-                v.buffer.array is None and writers[id(v.buffer)] == 1 and v.buffer.size <= MOST
-                for v in outputs
-            )
+            and all(made_once(v, writers) and v.buffer.size <= MOST for v in outputs)
             and _computed(call, outputs, made)
         ):
             continue
@@ -41,10 +38,7 @@ def fold_constants(program: Program) -> Program:
 
 def _computed(call: Call, outputs: list[View], made: dict[int, Buffer]) -> bool:
     """Make the call now; False if it fails, so that it fails when the program is run."""
-    buffers = {}
-    for view in outputs:
-        array = _core.empty(_core.Array, (view.buffer.size,), 4)
-        buffers[id(view.buffer)] = Buffer(view.buffer.size, array, kind="constant")
+    buffers = with_memory(outputs, "constant")
     views = [rebased(v, buffers) for v in call.views]
     try:
         _core.launch(call.op, tuple(None if v is None else v.array for v in views), call.scalars)

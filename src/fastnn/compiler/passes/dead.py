@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..program import Program
 
 __all__ = ["drop_dead_calls"]
@@ -17,4 +19,4 @@ def drop_dead_calls(program: Program) -> Program:
             kept.append(call)
             live.update(id(v.buffer) for v in inputs)
     kept.reverse()
-    return Program(kept)
+    return replace(program, calls=kept)

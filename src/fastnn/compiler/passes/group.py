@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from ..chaincode import INPUTS, REGISTER, REGISTERS, STEPS, Step
 from ..program import Call, Program, View
@@ -107,14 +108,8 @@ class Group:
         written = region(part.output)
         if not self._may_write(written, part.output, shape, operands):
             return False
-        if (
-            len(
-                collapse(
-                    shape, [o.strides for o in operands if o.strides is not None] + [plain(shape)]
-                )[0]
-            )
-            > 2
-        ):
+        spread = [o.strides for o in operands if o.strides is not None]
+        if len(collapse(shape, [*spread, plain(shape)])[0]) > 2:
             return False
         self.members.append(i)
         self.steps.append((call, refs))
@@ -292,7 +287,7 @@ def regroup(
                 close(growing.pop(0))
     for group in growing:
         close(group)
-    return Program([call for call in calls if call is not None])
+    return replace(program, calls=[call for call in calls if call is not None])
 
 
 def _again(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ... import _core
 from ..._core import ops as op
-from ..program import Call, View, span
+from ..program import Call, View, addresses, span
 
 __all__ = [
     "Operand",
@@ -44,10 +44,9 @@ class Region(NamedTuple):
 
 def region(view: View) -> Region:
     """Where a view lies. Memory that is not fastnn's own is told apart by its address alone."""
-    low, high = span(view)
     if view.array is not None and not view.buffer.size:
-        return Region(0, view.array._pointer + low, view.array._pointer + high)
-    return Region(id(view.buffer), low, high)
+        return Region(0, *addresses(view))
+    return Region(id(view.buffer), *span(view))
 
 
 def plain(shape: Sequence[int]) -> Strides:

@@ -14,7 +14,7 @@ from typing import Any
 from ... import _core
 from ..._core import ops as op
 from ..program import Buffer, Call, Program, View
-from .uses import rebased, writers_of
+from .uses import made_once, rebased, with_memory, writers_of
 
 __all__ = ["hoist_constants", "pack_weights"]
 
@@ -33,11 +33,9 @@ def hoist_constants(program: Program) -> Program:
         if (
             inputs
             and all(_lasting(v, writers) for v in inputs)
-            and all(v.buffer.array is None and writers[id(v.buffer)] == 1 for v in outputs)
+            and all(made_once(v, writers) for v in outputs)
         ):
-            for view in outputs:
-                array = _core.empty(_core.Array, (view.buffer.size,), 4)
-                made[id(view.buffer)] = Buffer(view.buffer.size, array, kind="prologue")
+            made |= with_memory(outputs, "prologue")
             prologue.append(replace(call, views=tuple(rebased(v, made) for v in call.views)))
         else:
             calls.append(call)

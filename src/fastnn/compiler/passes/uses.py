@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from ... import _core
-from ..program import Buffer, Call, Program, View, span
+from ..program import Buffer, Call, Program, View, addresses, span
 
-__all__ = ["Touch", "Uses", "moved", "rebased", "writers_of"]
+__all__ = ["Touch", "Uses", "made_once", "moved", "rebased", "with_memory", "writers_of"]
 
 
 class Touch(NamedTuple):
@@ -74,16 +74,26 @@ def _touches(i: int, call: Call) -> list[Touch]:
 
 
 def _where(view: View) -> tuple[int, int]:
-    low, high = span(view)
-    if view.array is None:
-        return low, high
-    origin = view.array._pointer - view.offset
-    return low + origin, high + origin
+    return span(view) if view.array is None else addresses(view)
 
 
 def writers_of(program: Program) -> Counter[int]:
     """How many views of calls write to each buffer, by its id."""
     return Counter(id(v.buffer) for call in program.calls for v in call.split()[1])
+
+
+def with_memory(views: Iterable[View], kind: str) -> dict[int, Buffer]:
+    """What the buffers of temporaries become, by their ids, when each is given memory of its own."""
+    made = {}
+    for view in views:
+        array = _core.empty(_core.Array, (view.buffer.size,), 4)
+        made[id(view.buffer)] = Buffer(view.buffer.size, array, kind=kind)
+    return made
+
+
+def made_once(view: View, writers: Mapping[int, int]) -> bool:
+    """Whether it is of a temporary that one call alone writes."""
+    return view.buffer.array is None and writers[id(view.buffer)] == 1
 
 
 def moved(call: Call, old: Buffer, begin: int, target: View) -> Call:
