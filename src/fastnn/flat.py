@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from weakref import WeakValueDictionary
 
-from ._core import launch
+from ._core import launch, memory_order
 from ._core import ops as op
 from .tensor import Tensor, empty, zeros
 
@@ -26,6 +26,8 @@ _homes: WeakValueDictionary[int, Flat] = WeakValueDictionary()
 
 class Flat:
     """One buffer that holds the values of several tensors, and one for their gradients.
+
+    Each keeps its order in memory there, as convolutions' weights do whose channels come last.
 
     Attributes
     ----------
@@ -51,11 +53,11 @@ class Flat:
         self.grad = zeros(total, dtype)
         self._places = dict(zip(map(id, params), offsets, strict=True))
         for p, offset in zip(params, offsets, strict=True):
-            home = _view(self.data, p.shape, offset)
+            home = _view(self.data, p, offset)
             if p.size:
                 launch(op.copy, (p.detach(), home))
             p._rebind(home)
-            p._grad_view = _view(self.grad, p.shape, offset)
+            p._grad_view = _view(self.grad, p, offset)
             if p.grad is not None:
                 adopt_gradient(p)
             _homes[id(p)] = self
@@ -93,8 +95,8 @@ class Run:
         self.grad = flat.grad._as_view((length,), (1,), self.offset)
 
     def view(self, flat_like: Tensor, param: Tensor) -> Tensor:
-        """The part of a buffer laid out as ``data`` that belongs to a tensor, in its shape."""
-        return _view(flat_like, param.shape, self.flat.offset(param) - self.offset)
+        """The part of a buffer laid out as ``data`` that belongs to a tensor, in its shape and order."""
+        return _view(flat_like, param, self.flat.offset(param) - self.offset)
 
     def intact(self) -> bool:
         """Whether the tensors still lie here."""
@@ -109,11 +111,12 @@ def _padded(size: int) -> int:
     return -(-size // ALIGN) * ALIGN
 
 
-def _view(buffer: Tensor, shape: Sequence[int], offset: int) -> Tensor:
-    strides = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
-    if not math.prod(shape):
+def _view(buffer: Tensor, param: Tensor, offset: int) -> Tensor:
+    shape = param.shape
+    if not param.size:
         return empty(shape, buffer.dtype)
-    return buffer._as_view(tuple(shape), strides, offset)
+    strides = memory_order(param) or [math.prod(shape[i + 1 :]) for i in range(len(shape))]
+    return buffer._as_view(shape, strides, offset)
 
 
 def adopt_gradient(param: Tensor) -> None:

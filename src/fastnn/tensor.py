@@ -258,14 +258,15 @@ class Tensor(_core.Array):
     def __reduce__(self) -> tuple[Any, ...]:
         if self._node is not None:
             raise TypeError("a tensor computed from others cannot be pickled; call detach() first")
-        return (_restore, (type(self), self.numpy().copy(), self._requires_grad))
+        values, axes = _as_it_lies(self)
+        return (_restore, (type(self), values.copy(), self._requires_grad, axes))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if self._node is not None:
             raise RuntimeError(
                 "a tensor computed from others cannot be deep-copied; call detach() first"
             )
-        copied = _restore(type(self), self.numpy().copy(), self._requires_grad)
+        copied = _restore(type(self), self.numpy().copy(order="K"), self._requires_grad)
         copied.name = self.name
         memo[id(self)] = copied
         return copied
@@ -320,8 +321,25 @@ class Tensor(_core.Array):
             self._node.retained = self
 
 
-def _restore(cls: type[Tensor], array: np.ndarray, requires_grad: bool) -> Tensor:
-    made = _from_numpy(cls, array)
+def _as_it_lies(x: Tensor) -> tuple[np.ndarray, tuple[int, ...] | None]:
+    """The values with the axes in the order of memory, and where each axis of x is among them.
+
+    pickle writes numpy's arrays row by row (or column by column), and other orders as if they were that.
+    """
+    strides = _core.memory_order(x)
+    if strides is None:
+        return x.numpy(), None
+    order = sorted(range(x.ndim), key=lambda axis: -strides[axis])
+    return x.numpy().transpose(order), tuple([order.index(axis) for axis in range(x.ndim)])
+
+
+def _restore(
+    cls: type[Tensor],
+    array: np.ndarray,
+    requires_grad: bool,
+    axes: tuple[int, ...] | None = None,
+) -> Tensor:
+    made = _from_numpy(cls, array if axes is None else array.transpose(axes))
     made._requires_grad = requires_grad
     return made
 
@@ -334,7 +352,7 @@ def _convert(cls: type[Tensor], data: Any, dtype: DType | None) -> Tensor:
         if dtype is not None and data.code != dtype.code:
             if not _core.recording():
                 return _from_numpy(cls, np.asarray(data), dtype)
-            made = _core.empty(cls, data.shape, dtype.code)
+            made = _core.empty_for(cls, data.shape, dtype.code, data)
             _core.launch(_core.ops.copy, (data, made))
             return made
         return _core.view(cls, data, data.shape, data.strides)
@@ -372,7 +390,7 @@ def _from_numpy(cls: type[Tensor], array: np.ndarray, dtype: DType | None = None
         raise ValueError(f"a tensor has at most 8 axes, got {array.ndim}: {array.shape}")
     made = _core.from_buffer(cls, array)
     if made is None:  # misaligned, or strides that are no multiple of an element
-        made = _core.from_buffer(cls, np.array(array, order="C"))
+        made = _core.from_buffer(cls, np.array(array, order="K"))
     assert made is not None
     return made
 
@@ -457,8 +475,8 @@ def empty(shape: int | Sequence[int], dtype: Any = float32) -> Tensor:
 
 
 def empty_like(x: Tensor, dtype: Any = None) -> Tensor:
-    """A contiguous tensor with x's shape, and its dtype unless another is given, its values not set."""
-    return _core.empty(Tensor, x.shape, x.code if dtype is None else as_dtype(dtype).code)
+    """A tensor like x, its values not set: the shape, the order in memory, and the dtype if none is given."""
+    return _core.empty_for(Tensor, x.shape, x.code if dtype is None else as_dtype(dtype).code, x)
 
 
 def full(
@@ -483,17 +501,19 @@ def ones(shape: int | Sequence[int], dtype: Any = float32, requires_grad: bool =
 
 
 def full_like(x: Tensor, value: float, dtype: Any = None) -> Tensor:
-    """A tensor with x's shape and every element set to ``value``."""
-    return full(x.shape, value, x.dtype if dtype is None else dtype)
+    """A tensor like x (see `empty_like`) with every element set to ``value``."""
+    y = empty_like(x, dtype)
+    y.numpy()[...] = value
+    return y
 
 
 def zeros_like(x: Tensor, dtype: Any = None) -> Tensor:
-    """A tensor of zeros with x's shape."""
+    """A tensor of zeros like x."""
     return full_like(x, 0, dtype)
 
 
 def ones_like(x: Tensor, dtype: Any = None) -> Tensor:
-    """A tensor of ones with x's shape."""
+    """A tensor of ones like x."""
     return full_like(x, 1, dtype)
 
 

@@ -100,7 +100,7 @@ def _accumulate(leaf: Tensor, gradient: Tensor, create_graph: bool) -> None:
     elif before is None:
         home = leaf._grad_view
         if home is None:
-            leaf.grad = _own(gradient)
+            leaf.grad = _own(gradient, leaf)
         else:
             if gradient is not home:
                 launch(op.copy, (gradient, home))
@@ -109,9 +109,11 @@ def _accumulate(leaf: Tensor, gradient: Tensor, create_graph: bool) -> None:
         launch(op.add, (before, gradient, before))
 
 
-def _own(gradient: Tensor) -> Tensor:
-    """A copy: the same tensor may be the gradient of several inputs, and a leaf's is written to."""
-    y = empty_like(gradient)
+def _own(gradient: Tensor, leaf: Tensor) -> Tensor:
+    """A copy, laid out as the leaf: the same tensor may be the gradient of several inputs, and a leaf's
+    is written to.
+    """
+    y = empty_like(leaf)
     launch(op.copy, (gradient, y))
     return y
 

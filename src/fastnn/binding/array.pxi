@@ -241,46 +241,128 @@ cdef int check_count(const fnn_array *a) except -1:
     return 0
 
 
-def empty(type cls not None, shape, int code):
-    """A new array of class cls with values not set."""
-    cdef Array y = Array.__new__(cls)
+cdef bint lay_out_like(fnn_array *y, const fnn_array *x) noexcept nogil:
+    """Strides for y, whose shape is set, without gaps and in the order in which x's axes lie in memory.
+
+    Axes of x of length 1, or along which it is repeated, say nothing and stay where they are. Matrices are
+    row-major whatever x is: their products and rows are. Returns whether any axis is elsewhere than in
+    row-major order.
+    """
+    cdef int telling[FNN_MAX_DIMS]
+    cdef int order[FNN_MAX_DIMS]
+    cdef int i, j, axis, n = 0, k = 0
+    cdef bint turned = False
+    cdef int64_t stride = 1
+    for i in range(x.ndim):
+        order[i] = i
+        if x.shape[i] <= 1 or x.stride[i] == 0 or x.ndim < 3:
+            continue
+        j = n
+        while j > 0 and magnitude(x.stride[telling[j - 1]]) < magnitude(x.stride[i]):
+            telling[j] = telling[j - 1]
+            j -= 1
+            turned = True
+        telling[j] = i
+        n += 1
+    if turned:
+        for i in range(x.ndim):
+            if x.shape[i] > 1 and x.stride[i] != 0:
+                order[i] = telling[k]
+                k += 1
+    for i in range(y.ndim - 1, -1, -1):
+        axis = order[i]
+        y.stride[axis] = stride
+        stride *= y.shape[axis] if y.shape[axis] > 1 else 1
+    return turned
+
+
+cdef inline int64_t magnitude(int64_t x) noexcept nogil:
+    return -x if x < 0 else x
+
+
+cdef bint tells_order(const fnn_array *x, const fnn_array *y) noexcept nogil:
+    """Whether x has every axis of y at full length (where y is not reduced), each element once."""
+    cdef int i
+    if x.ndim != y.ndim:
+        return False
+    for i in range(x.ndim):
+        if x.shape[i] != y.shape[i] and y.shape[i] != 1:
+            return False
+        if x.stride[i] == 0 and x.shape[i] > 1:
+            return False
+    return True
+
+
+cdef int take_memory(Array y) except -1:
+    """Memory for an array whose shape and strides are set."""
     cdef Pooled owner = Pooled.__new__(Pooled)
-    if code < 0 or code > FNN_BOOL:
-        raise ValueError(f"no dtype has code {code}")
-    set_shape(&y.a, shape, code)
-    owner.size = count(&y.a) * ITEMSIZE[code]
+    owner.size = count(&y.a) * ITEMSIZE[y.a.dtype]
     owner.memory = fnn_alloc(owner.size)
     if owner.memory == NULL:
-        raise MemoryError(f"no memory for a tensor of shape {tuple(shape)}, {owner.size} bytes")
+        raise MemoryError(f"no memory for a tensor of shape {y.shape}, {owner.size} bytes")
     y.a.data = owner.memory
     y.owner = owner
     if recorder is not None and recorder.listens():
         owner.born = recorder.number
+    return 0
+
+
+def empty(type cls not None, shape, int code):
+    """A new array of class cls with values not set, contiguous."""
+    cdef Array y = Array.__new__(cls)
+    if code < 0 or code > FNN_BOOL:
+        raise ValueError(f"no dtype has code {code}")
+    set_shape(&y.a, shape, code)
+    take_memory(y)
+    return y
+
+
+def empty_for(type cls not None, shape, int code, Array a not None, Array b=None, Array c=None):
+    """A new array for what is computed from others, element by element or by a reduction.
+
+    It lies in memory as the first operand does that has all of its axes, so that images whose channels
+    come last in memory stay so; row-major where no operand says otherwise.
+    """
+    cdef Array y = Array.__new__(cls)
+    if code < 0 or code > FNN_BOOL:
+        raise ValueError(f"no dtype has code {code}")
+    set_shape(&y.a, shape, code)
+    if tells_order(&a.a, &y.a):
+        lay_out_like(&y.a, &a.a)
+    elif b is not None and tells_order(&b.a, &y.a):
+        lay_out_like(&y.a, &b.a)
+    elif c is not None and tells_order(&c.a, &y.a):
+        lay_out_like(&y.a, &c.a)
+    take_memory(y)
     return y
 
 
 def empty_like(Array x not None):
-    """A new contiguous array with x's class, shape and dtype, its values not set."""
+    """A new array with x's class, shape, dtype and order in memory, without gaps, its values not set."""
     cdef Array y = Array.__new__(type(x))
-    cdef Pooled owner = Pooled.__new__(Pooled)
     cdef int i
-    cdef int64_t stride = 1
     y.a.ndim = x.a.ndim
     y.a.dtype = x.a.dtype
-    for i in range(x.a.ndim - 1, -1, -1):
+    for i in range(x.a.ndim):
         y.a.shape[i] = x.a.shape[i]
-        y.a.stride[i] = stride
-        stride *= x.a.shape[i] if x.a.shape[i] > 1 else 1
-    owner.size = count(&y.a) * ITEMSIZE[x.a.dtype]
-    owner.memory = fnn_alloc(owner.size)
-    if owner.memory == NULL:
-        raise MemoryError(f"no memory for a tensor of shape {x.shape}, {owner.size} bytes")
-    y.a.data = owner.memory
-    y.owner = owner
+    lay_out_like(&y.a, &x.a)
     y.shape_ = x.shape_
-    if recorder is not None and recorder.listens():
-        owner.born = recorder.number
+    take_memory(y)
     return y
+
+
+def memory_order(Array x not None):
+    """The strides of an array laid out as `empty_like` does it; None where that is row-major."""
+    cdef fnn_array y
+    cdef int i
+    if contiguous(&x.a):
+        return None
+    y.ndim = x.a.ndim
+    for i in range(x.a.ndim):
+        y.shape[i] = x.a.shape[i]
+    if not lay_out_like(&y, &x.a):
+        return None
+    return tuple([y.stride[i] for i in range(y.ndim)])
 
 
 def view(type cls not None, Array x not None, shape, strides, int64_t offset=0):

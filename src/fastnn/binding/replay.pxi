@@ -126,24 +126,48 @@ cdef bint hold(array, Py_buffer *held):
 
 
 cdef bint alike(const fnn_array *a, const fnn_array *b) noexcept:
+    """Whether a may be copied to b: the same shape and dtype, and the order in memory that b has.
+
+    Another order would be as good for most ops, but sums go through memory as it lies, so that the eager
+    function's last bits depend on it.
+    """
     cdef int i
+    cdef bint same = True
+    cdef fnn_array order
     if a.ndim != b.ndim or a.dtype != b.dtype:
         return False
     for i in range(a.ndim):
         if a.shape[i] != b.shape[i]:
             return False
+        same &= a.stride[i] == b.stride[i] or a.shape[i] <= 1
+    if same:
+        return True
+    order.ndim = a.ndim
+    for i in range(a.ndim):
+        order.shape[i] = a.shape[i]
+    lay_out_like(&order, a)
+    return laid_out_alike(&order, b)
+
+
+cdef inline bint laid_out_alike(const fnn_array *a, const fnn_array *b) noexcept nogil:
+    """Of arrays of one shape: whether their elements lie in the same places."""
+    cdef int i
+    for i in range(a.ndim):
+        if a.stride[i] != b.stride[i] and a.shape[i] > 1:
+            return False
     return True
 
 
 cdef int copy_values(const fnn_array *source, const fnn_array *target) except -1:
-    """Between arrays that are alike; the target is contiguous."""
+    """Between arrays that are alike; the target has no gaps."""
     cdef fnn_call call
     cdef fnn_failure why
     cdef fnn_status status
     cdef int64_t size = count(target) * ITEMSIZE[target.dtype]
-    if source.data == target.data and contiguous(source):
+    cdef bint same = laid_out_alike(source, target)
+    if same and source.data == target.data:
         return 0
-    if size <= SMALL and contiguous(source):
+    if same and size <= SMALL:
         memcpy(target.data, source.data, size)
         return 0
     call.op = FNN_OP_copy

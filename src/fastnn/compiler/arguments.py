@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import Tensor, as_tensor, empty
+from .._core import memory_order
+from ..tensor import Tensor, as_tensor, empty_like
 
 __all__ = ["buffer_like", "detached", "key_of", "leaf", "mapped", "objects_in"]
 
@@ -17,7 +18,7 @@ def key_of(value: Any, tensors: list[Tensor]) -> Any:
     if isinstance(value, (Tensor, np.ndarray)):
         tensor = as_tensor(value)
         tensors.append(tensor)
-        return (tensor.shape, tensor.code, tensor._requires_grad)
+        return (tensor.shape, tensor.code, tensor._requires_grad, memory_order(tensor))
     if isinstance(value, (tuple, list)):
         return (type(value), *(key_of(v, tensors) for v in value))
     if isinstance(value, dict):
@@ -59,7 +60,7 @@ def mapped(value: Any, function: Callable[[Any], Any]) -> Any:
 
 def buffer_like(value: Tensor) -> Tensor:
     """Where arguments like this one are copied to."""
-    made = empty(value.shape, value.dtype)
+    made = empty_like(value)
     made._requires_grad = value._requires_grad
     return made
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .._core import empty, launch
+from .._core import empty_for, launch
 from .._core import ops as op
 from ..autograd import Node, record
 from ..tensor import Tensor, as_tensor
@@ -116,7 +116,7 @@ def sum_to(x: Tensor, shape: Sequence[int]) -> Tensor:
     lead = x.ndim - len(shape)
     if lead < 0 or any(n not in (1, m) for n, m in zip(shape, x.shape[lead:], strict=True)):
         raise ValueError(f"sum_to: shape {shape} does not broadcast to the tensor's {x.shape}")
-    y = empty(Tensor, (1,) * lead + shape, x.code)
+    y = empty_for(Tensor, (1,) * lead + shape, x.code, x)
     launch(op.sum, (x, y))
     if lead:
         y = y._as_view(shape, y.strides[lead:])

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .._core import empty, launch
+from .._core import empty_for, launch
 from .._core import ops as op
 from ..autograd import Node, record
 from ..tensor import Tensor, as_tensor, full
@@ -22,7 +22,7 @@ __all__ = [
 def _compare(code: int, name: str, a: Any, b: Any, swapped: bool = False) -> Tensor:
     if not (isinstance(a, Tensor) and isinstance(b, Tensor) and a.code == b.code):
         a, b = matched(a, b, name)
-    y = empty(Tensor, broadcast_shapes(a.shape, b.shape, name), BOOL)
+    y = empty_for(Tensor, broadcast_shapes(a.shape, b.shape, name), BOOL, a, b)
     launch(code, (b, a, y) if swapped else (a, b, y))
     return y
 
@@ -67,7 +67,7 @@ def _test(code: int, name: str, x: Any, otherwise: bool) -> Tensor:
     x = number(x, name)
     if x.code > 1:  # integers are finite
         return full(x.shape, otherwise, "bool")
-    y = empty(Tensor, x.shape, BOOL)
+    y = empty_for(Tensor, x.shape, BOOL, x)
     launch(code, (x, y))
     return y
 
@@ -98,7 +98,7 @@ def _truth(x: Any, name: str) -> Tensor:
 
 def _logic(code: int, name: str, a: Any, b: Any) -> Tensor:
     a, b = _truth(a, name), _truth(b, name)
-    y = empty(Tensor, broadcast_shapes(a.shape, b.shape, name), BOOL)
+    y = empty_for(Tensor, broadcast_shapes(a.shape, b.shape, name), BOOL, a, b)
     launch(code, (a, b, y))
     return y
 
@@ -121,7 +121,7 @@ def logical_xor(a: Any, b: Any) -> Tensor:
 def logical_not(x: Any) -> Tensor:
     """``~x`` of a bool tensor."""
     x = _truth(x, "logical_not")
-    y = empty(Tensor, x.shape, BOOL)
+    y = empty_for(Tensor, x.shape, BOOL, x)
     launch(op.logical_not, (x, y))
     return y
 
@@ -157,7 +157,7 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
     shape = a.shape if a.shape == b.shape else broadcast_shapes(a.shape, b.shape, "where")
     if shape != condition.shape:
         shape = broadcast_shapes(condition.shape, shape, "where")
-    y = empty(Tensor, shape, a.code)
+    y = empty_for(Tensor, shape, a.code, a, b, condition)
     launch(op.where, (condition, a, b, y))
     return record(y, "where", _where_backward, (condition, a, b), (condition, a.shape, b.shape))
 

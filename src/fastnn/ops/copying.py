@@ -8,7 +8,7 @@ from .._core import launch
 from .._core import ops as op
 from ..autograd import Node, is_grad_enabled, record
 from ..dtypes import as_dtype
-from ..tensor import Tensor, as_tensor, empty_like
+from ..tensor import Tensor, as_tensor, empty, empty_like
 
 __all__ = ["astype", "clone", "contiguous", "copy_", "fill_", "zero_"]
 
@@ -18,7 +18,7 @@ def _same(node: Node, dy: Tensor) -> tuple[Tensor]:
 
 
 def clone(x: Tensor) -> Tensor:
-    """A contiguous copy of x; gradients pass through.
+    """A copy of x in memory of its own, in the same order of axes; gradients pass through.
 
     Examples
     --------
@@ -34,7 +34,11 @@ def clone(x: Tensor) -> Tensor:
 
 def contiguous(x: Tensor) -> Tensor:
     """x itself if its elements lie one after another in row-major order, else a copy that does."""
-    return x if x.is_contiguous() else clone(x)
+    if x.is_contiguous():
+        return x
+    y = empty(x.shape, x.dtype)
+    launch(op.copy, (x, y))
+    return record(y, "contiguous", _same, (x,))
 
 
 def _astype_backward(node: Node, dy: Tensor) -> tuple[Tensor]:

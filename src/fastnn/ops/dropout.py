@@ -7,26 +7,39 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from .._core import launch
+from .._core import launch, memory_order
 from .._core import ops as op
 from ..autograd import Node, record
-from ..tensor import Tensor, empty_like, ones
-from .copying import contiguous
+from ..tensor import Tensor, empty, empty_like, ones
 from .generator import Generator, key_for
+from .shape import _row_major
 
 __all__ = ["alpha_dropout", "dropout", "gaussian_noise"]
 
 
 def _dropout_backward(node: Node, dy: Tensor) -> tuple[Tensor]:
-    key, p, scale = node.saved
-    return (_apply(dy, key, p, scale, 0.0, 0.0),)
+    key, strides, p, scale = node.saved
+    return (_apply(dy, key, (p, scale, 0.0, 0.0), strides),)
 
 
-def _apply(x: Tensor, key: Tensor, p: float, scale: float, shift: float, dropped: float) -> Tensor:
-    x = contiguous(x)
-    y = empty_like(x)
-    launch(op.dropout, (x, key, y), (p, scale, shift, dropped))
-    return record(y, "dropout", _dropout_backward, (x,), (key, p, scale))
+def _apply(
+    x: Tensor,
+    key: Tensor,
+    scalars: tuple[float, ...],
+    strides: tuple[int, ...] | None = None,
+) -> Tensor:
+    """Drops elements by their places in memory; of a gradient those that its tensor had, by its strides."""
+    if strides is None:
+        strides = memory_order(x) or tuple(_row_major(x.shape))
+    elements = empty(x.size, x.dtype)
+    y = elements._as_view(x.shape, strides)
+    if any(s != t for n, s, t in zip(x.shape, x.strides, strides, strict=True) if n > 1):
+        launch(op.copy, (x, y))
+        source = elements
+    else:
+        source = x._as_view((x.size,), (1,))
+    launch(op.dropout, (source, key, elements), scalars)
+    return record(y, "dropout", _dropout_backward, (x,), (key, strides, *scalars[:2]))
 
 
 def _probability(p: float, name: str) -> float:
@@ -76,7 +89,7 @@ def dropout(
         mask = ones(tuple(noise_shape), x.dtype)
         return x * dropout(mask, p, generator=generator)
     scale = 0.0 if p == 1 else 1 / (1 - p)
-    return _apply(x, key_for(x.size, generator), float(p), scale, 0.0, 0.0)
+    return _apply(x, key_for(x.size, generator), (float(p), scale, 0.0, 0.0))
 
 
 # What SELU tends to for very negative inputs: -scale * alpha (Klambauer et al. 2017).
@@ -98,12 +111,11 @@ def alpha_dropout(
     if _probability(p, "alpha_dropout") == 0 or not training:
         return x
     if p == 1:
-        return _apply(x, key_for(x.size, generator), 1.0, 0.0, 0.0, 0.0)
+        return _apply(x, key_for(x.size, generator), (1.0, 0.0, 0.0, 0.0))
     scale = 1 / math.sqrt((1 - p) * (1 + p * _SELU_FLOOR**2))
     shift = -scale * p * _SELU_FLOOR
-    return _apply(
-        x, key_for(x.size, generator), float(p), scale, shift, scale * _SELU_FLOOR + shift
-    )
+    dropped = scale * _SELU_FLOOR + shift
+    return _apply(x, key_for(x.size, generator), (float(p), scale, shift, dropped))
 
 
 def gaussian_noise(
@@ -116,5 +128,6 @@ def gaussian_noise(
     if std == 0 or not training:
         return x
     noise = empty_like(x)
-    launch(op.normal, (key_for(x.size, generator), noise), (0.0, float(std)))
+    drawn = noise._as_view((x.size,), (1,))
+    launch(op.normal, (key_for(x.size, generator), drawn), (0.0, float(std)))
     return x + noise

@@ -16,7 +16,7 @@ from ..dtypes import int64
 from ..tensor import Tensor, empty, zeros
 from .broadcast import broadcast_to
 from .comparison import not_equal
-from .copying import astype, clone, contiguous
+from .copying import astype, contiguous
 from .index import DATA_SHAPE, _launch_index, _take, basic_view, getitem, index_tensor
 from .shape import normal_axes, normal_axis, reshape
 
@@ -266,7 +266,7 @@ def scatter_add(x: Tensor, axis: int, indices: Any, source: Tensor) -> Tensor:
             f"and x is {x.dtype}"
         )
     _cropped(x.detach(), index, at, "scatter_add")
-    y = clone(x.detach())
+    y = _row_by_row(x)
     inside = basic_view(
         y, [slice(None) if d == at else slice(n) for d, n in enumerate(index.shape)]
     )
@@ -281,6 +281,13 @@ def scatter_add(x: Tensor, axis: int, indices: Any, source: Tensor) -> Tensor:
     if rows is not inside and rows.size:
         launch(op.copy, (rows, inside))
     return record(y, "scatter_add", _scatter_backward, (x, source), (at, index))
+
+
+def _row_by_row(x: Tensor) -> Tensor:
+    """A contiguous copy, outside any graph."""
+    y = empty(x.shape, x.dtype)
+    launch(op.copy, (x, y))
+    return y
 
 
 def _index_add_backward(node: Node, dy: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -312,7 +319,7 @@ def index_add(x: Tensor, axis: int, indices: Any, source: Tensor) -> Tensor:
             f"axis {at} of "
             f"{x.shape} {x.dtype} take {_with(x.shape, at, index.size)}"
         )
-    y = clone(x.detach())
+    y = _row_by_row(x)
     target = _as_rows(y, at)
     values = _as_rows(source.detach(), at)
     _launch_index(

@@ -18,6 +18,7 @@ from ..dtypes import bool_, int64
 from ..tensor import Tensor, empty, zeros
 from .broadcast import broadcast_to
 from .copying import astype, contiguous
+from .layout import as_it_lies, permuted
 from .shape import _row_major, normal_axis, permute, reshape
 
 __all__ = ["getitem", "take"]
@@ -309,6 +310,20 @@ def _take_backward(node: Node, dy: Tensor) -> tuple[Tensor]:
 
 
 def _take(x: Tensor, index: Tensor, axis: int, name: str, source_axis: int | None = None) -> Tensor:
+    where = axis if source_axis is None else source_axis
+    lies, order = as_it_lies(x)  # so that whole rows of memory are copied
+    if order is None:
+        y = _gathered(x, index, axis, name, where)
+    else:
+        at = order.index(axis)
+        y = _gathered(lies, index, at, name, where)
+        # A stable sort brings the index's axes, which all count as `axis`, into their order.
+        named = (*order[:at], *(axis,) * index.ndim, *order[at + 1 :])
+        y = permuted(y, sorted(range(y.ndim), key=lambda i: named[i]))
+    return record(y, name, _take_backward, (x,), (x.shape, index, axis))
+
+
+def _gathered(x: Tensor, index: Tensor, axis: int, name: str, where: int) -> Tensor:
     shape, at = x.shape, index.shape
     y = empty((*shape[:axis], *at, *shape[axis + 1 :]), x.dtype)
     rows = _rows(x, axis)
@@ -316,9 +331,8 @@ def _take(x: Tensor, index: Tensor, axis: int, name: str, source_axis: int | Non
     k = index.size
     flat = index if len(at) == 1 else reshape(index, -1)
     out = y._as_view((outer, k, inner), (k * inner, inner, 1))
-    where = axis if source_axis is None else source_axis
     _launch_index(op.gather, (rows, flat, out), (0,), flat, n, name, where)
-    return record(y, name, _take_backward, (x,), (shape, index, axis))
+    return y
 
 
 def _put_add_backward(node: Node, dy: Tensor) -> tuple[Tensor]:

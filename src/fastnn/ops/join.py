@@ -12,6 +12,7 @@ from .._core import ops as op
 from ..autograd import Node, is_grad_enabled, record, record_parts
 from ..tensor import Tensor, empty, zeros
 from .index import basic_view, getitem, take
+from .layout import empty_in_order
 from .shape import copy_into, expand_dims, normal_axis
 
 __all__ = ["chunk", "concat", "pad", "split", "stack"]
@@ -70,7 +71,7 @@ def concat(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
             )
     lengths = [x.shape[at] for x in xs]
     shape[at] = sum(lengths)
-    y = empty(tuple(shape), first.dtype)
+    y = empty_in_order(shape, first)
     begin = 0
     for x, n in zip(xs, lengths, strict=True):
         if x.size:
@@ -242,7 +243,7 @@ def pad(x: Tensor, widths: Any, mode: str = "constant", value: float = 0) -> Ten
                 x = take(x, Tensor(_sources(x.shape, axis, before, after, _MODES[mode])), axis)
         return x
     shape = tuple([n + before + after for n, (before, after) in zip(x.shape, pairs, strict=True)])
-    y = empty(shape, x.dtype)
+    y = empty_in_order(shape, x)
     inner = tuple(
         [slice(before, before + n) for n, (before, _) in zip(x.shape, pairs, strict=True)]
     )

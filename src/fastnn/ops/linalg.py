@@ -16,7 +16,7 @@ from .._core import ops as op
 from ..autograd import Node, record
 from ..dtypes import DType
 from ..tensor import Tensor, as_tensor, empty
-from .copying import clone
+from .copying import contiguous
 from .einsum import ADDED, PLAIN, align, contract, float_pair
 
 __all__ = ["dot", "linear", "matmul", "outer"]
@@ -35,7 +35,7 @@ def _rows(x: Tensor) -> Tensor:
         if expect is None:
             step, expect = s, s * n
         elif s != expect:
-            return clone(x.detach())._as_view((rows, shape[-1]), (shape[-1], 1))
+            return contiguous(x.detach())._as_view((rows, shape[-1]), (shape[-1], 1))
         else:
             expect *= n
     return x._as_view((rows, shape[-1]), (shape[-1] if expect is None else step, strides[-1]))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._core import Array, empty, launch
+from .._core import Array, empty_for, launch
 from ..autograd import Node, is_grad_enabled, record
 from ..dtypes import BY_CODE, float32, int64
 from ..tensor import Tensor, as_tensor
@@ -108,7 +108,7 @@ def binary(code: int, name: str, a: Any, b: Any) -> tuple[Tensor, Tensor, Tensor
     shape = a.shape
     if shape != b.shape:
         shape = broadcast_shapes(shape, b.shape, name)
-    y = empty(Tensor, shape, kind)
+    y = empty_for(Tensor, shape, kind, a, b)
     launch(code, (a, b, y))
     return a, b, y
 
@@ -135,7 +135,7 @@ def real(x: Any, name: str) -> Tensor:
 
 def run(code: int, x: Tensor, scalars: tuple[float, ...] = ()) -> Tensor:
     """The unary op's result, of x's shape and dtype."""
-    y = empty(Tensor, x.shape, x.code)
+    y = empty_for(Tensor, x.shape, x.code, x)
     launch(code, (x, y), scalars)
     return y
 
@@ -143,7 +143,7 @@ def run(code: int, x: Tensor, scalars: tuple[float, ...] = ()) -> Tensor:
 def unary(code: int, name: str, x: Any, rule: Any, keep_output: bool = False) -> Tensor:
     """A float function of one float tensor, recorded with x saved, or its output instead."""
     x = real(x, name)
-    y = empty(Tensor, x.shape, x.code)
+    y = empty_for(Tensor, x.shape, x.code, x)
     launch(code, (x, y))
     return record(y, name, rule, (x,), () if keep_output else (x,), keep_output)
 
@@ -165,7 +165,7 @@ class Fused(NamedTuple):
 def fused(kind: Fused, x: Any, scalars: tuple[float, ...] = ()) -> Tensor:
     """The function's value, recorded."""
     x = real(x, kind.name)
-    y = empty(Tensor, x.shape, x.code)
+    y = empty_for(Tensor, x.shape, x.code, x)
     launch(kind.value, (x, y), scalars)
     if kind.from_output:
         return record(y, kind.name, _fused_backward, (x,), (kind, None, scalars), True)
@@ -178,6 +178,6 @@ def _fused_backward(node: Node, dy: Tensor) -> tuple[Tensor]:
         x = node.output
     if is_grad_enabled():
         return (dy * kind.slope(x, *scalars),)
-    dx = empty(Tensor, dy.shape, dy.code)
+    dx = empty_for(Tensor, dy.shape, dy.code, x, dy)
     launch(kind.gradient, (x, dy, dx), scalars)
     return (dx,)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .._core import empty, launch
+from .._core import empty, empty_for, launch
 from .._core import ops as op
 from ..autograd import Node, record
 from ..dtypes import bool_, float32, int64
@@ -72,7 +72,7 @@ def _reduce(
     scalars: tuple[float, ...] = (),
 ) -> Tensor:
     """The op's result, not recorded."""
-    y: Tensor = empty(Tensor, _kept(x, axes), dtype)
+    y: Tensor = empty_for(Tensor, _kept(x, axes), dtype, x)
     launch(code, (x, y), scalars)
     return y if keepdims or not axes else _dropped(y, axes)
 

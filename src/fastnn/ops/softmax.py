@@ -9,6 +9,7 @@ from .._core import ops as op
 from ..autograd import Node, is_grad_enabled, record
 from ..tensor import Tensor, as_tensor
 from .copying import contiguous
+from .layout import as_it_lies, permuted, put_back
 from .reduce import sum
 
 __all__ = ["log_softmax", "softmax"]
@@ -16,8 +17,8 @@ __all__ = ["log_softmax", "softmax"]
 Gradients = tuple[Tensor | None, ...]
 
 
-def _prepared(x: Any, axis: int, name: str) -> tuple[Tensor, int, Tensor]:
-    """X as a float tensor, the axis counted from 0, and room for the result."""
+def _prepared(x: Any, axis: int, name: str) -> tuple[Tensor, int]:
+    """X as a float tensor, and the axis counted from 0."""
     if not isinstance(x, Tensor):
         x = as_tensor(x)
     if x.code > 1:
@@ -29,7 +30,24 @@ def _prepared(x: Any, axis: int, name: str) -> tuple[Tensor, int, Tensor]:
         raise TypeError(f"{name}: axis is an integer, got {axis!r}")
     if not -n <= axis < n:
         raise ValueError(f"{name}: axis {axis} is out of range for a tensor of shape {x.shape}")
-    return x, axis % n, empty(Tensor, x.shape, x.code)
+    return x, axis % n
+
+
+def _along(code: int, x: Tensor, axis: int) -> Tensor:
+    """The op along an axis of x as it lies in memory."""
+    lies, order = as_it_lies(x)
+    y: Tensor = empty(Tensor, lies.shape, x.code)
+    launch(code, (lies, y), (axis if order is None else order.index(axis),))
+    return put_back(y, order)
+
+
+def _along_grad(code: int, y: Tensor, dy: Tensor, axis: int) -> Tensor:
+    lies, order = as_it_lies(y)
+    if order is not None:
+        dy, axis = permuted(dy, order), order.index(axis)
+    dx: Tensor = empty(Tensor, lies.shape, y.code)
+    launch(code, (contiguous(lies), dy, dx), (axis,))
+    return put_back(dx, order)
 
 
 def softmax(x: Any, axis: int = -1) -> Tensor:
@@ -47,8 +65,8 @@ def softmax(x: Any, axis: int = -1) -> Tensor:
     Tensor([[0.5, 0.5],
             [1. , 0. ]])
     """
-    x, axis, y = _prepared(x, axis, "softmax")
-    launch(op.softmax, (x, y), (axis,))
+    x, axis = _prepared(x, axis, "softmax")
+    y = _along(op.softmax, x, axis)
     return record(y, "softmax", _softmax_backward, (x,), (axis,), keep_output=True)
 
 
@@ -56,9 +74,7 @@ def _softmax_backward(node: Node, dy: Tensor) -> Gradients:
     (axis,), y = node.saved, node.output
     if is_grad_enabled():
         return (y * (dy - sum(y * dy, axis, keepdims=True)),)
-    dx = empty(Tensor, y.shape, y.code)
-    launch(op.softmax_grad, (contiguous(y), dy, dx), (axis,))
-    return (dx,)
+    return (_along_grad(op.softmax_grad, y, dy, axis),)
 
 
 def log_softmax(x: Any, axis: int = -1) -> Tensor:
@@ -69,8 +85,8 @@ def log_softmax(x: Any, axis: int = -1) -> Tensor:
     >>> log_softmax(Tensor([1000.0, 0.0]))
     Tensor([    0., -1000.])
     """
-    x, axis, y = _prepared(x, axis, "log_softmax")
-    launch(op.log_softmax, (x, y), (axis,))
+    x, axis = _prepared(x, axis, "log_softmax")
+    y = _along(op.log_softmax, x, axis)
     return record(y, "log_softmax", _log_softmax_backward, (x,), (axis,), keep_output=True)
 
 
@@ -78,6 +94,4 @@ def _log_softmax_backward(node: Node, dy: Tensor) -> Gradients:
     (axis,), y = node.saved, node.output
     if is_grad_enabled():
         return (dy - y.exp() * sum(dy, axis, keepdims=True),)
-    dx = empty(Tensor, y.shape, y.code)
-    launch(op.log_softmax_grad, (contiguous(y), dy, dx), (axis,))
-    return (dx,)
+    return (_along_grad(op.log_softmax_grad, y, dy, axis),)

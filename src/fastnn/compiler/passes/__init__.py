@@ -14,6 +14,7 @@ from .copies import drop_copies
 from .dead import drop_dead_calls
 from .epilogue import fuse_epilogues
 from .memory import plan_memory
+from .order import in_memory_order
 from .prologue import hoist_constants, pack_weights
 from .spread import shrink_repeated
 
@@ -21,6 +22,7 @@ __all__ = ["PASSES", "check_passes", "run_passes"]
 
 PASSES: dict[str, Callable[[Program], Program]] = {
     "dead": drop_dead_calls,
+    "order": in_memory_order,
     "repeated": shrink_repeated,
     "constants": fold_constants,
     "copies": drop_copies,
