@@ -1,0 +1,61 @@
+/* conv.h: what the ways of a convolution share: what a call convolves, and which way it goes. */
+#ifndef FNN_OPS_CONV_H
+#define FNN_OPS_CONV_H
+
+#include "gemm.h"
+
+/* The scalars of every op of the family, and the bits of `ways`: what is allowed besides sums in order. */
+enum {
+  FNN_CONV_STRIDE, /* h, then w, as of the next two */
+  FNN_CONV_PAD = 2,
+  FNN_CONV_DILATION = 4,
+  FNN_CONV_GROUPS = 6,
+  FNN_CONV_WAYS = 7,
+  FNN_CONV_SCALARS = 8,
+};
+enum { FNN_CONV_ALLOW_WINOGRAD = 1 };
+
+typedef enum {
+  CONV_DIRECT,  /* tiles of sums over taps: conv_direct.c */
+  CONV_PRODUCT, /* a product of two matrices: kernels of one element */
+} fnn_conv_way;
+
+/* A convolution of x (N, H, W, C) with w (O, KH, KW, C / groups) to y (N, OH, OW, O), as the call has it;
+ * in conv_grad_x y is what is given and x what is made. Index 0 of a pair is that of rows, 1 of columns. */
+typedef struct {
+  fnn_array x, w, bias, y;
+  int op, dtype;
+  int64_t images, channels, outputs, groups;
+  int64_t in[2], out[2], kernel[2], stride[2], pad[2], dilation[2];
+  int packed;      /* w is what conv_pack made */
+  unsigned ways;
+} fnn_conv;
+
+/* Read a call of conv, conv_chain, conv_grad_x or conv_grad_w and check dtypes, shapes and scalars, so that an
+ * index that is cut to 0 <= i < in[] is inside x. */
+fnn_status fnn_conv_read(const fnn_call *call, fnn_conv *conv, fnn_failure *why);
+
+/* How conv, conv_chain and conv_grad_x compute it. */
+fnn_conv_way fnn_conv_choose(const fnn_conv *conv);
+
+/* Arithmetic of the whole, products with padding counted. */
+static inline double fnn_conv_flops(const fnn_conv *c) {
+  return 2.0 * (double)c->images * (double)(c->out[0] * c->out[1]) * (double)c->outputs *
+         (double)(c->kernel[0] * c->kernel[1]) * (double)(c->channels / c->groups);
+}
+
+/* Columns of a panel of packed weights, for so many outputs. */
+static inline int64_t fnn_conv_width(int dtype, int64_t outputs) {
+  const fnn_kernels *kernels = fnn_kernels_of(dtype);
+  return at_most(kernels->gemm.cols, at_least(1, ceil_div(outputs, kernels->lanes))) *
+         kernels->lanes;
+}
+
+/* More threads than this are of no use to anybody: what each of them needs is in the workspace so often. */
+int64_t fnn_conv_threads(void);
+
+/* --- direct (conv_direct.c, its shape in conv_shape.c) --- */
+fnn_status fnn_conv_direct_plan(const fnn_conv *conv, fnn_plan *plan, fnn_failure *why);
+void fnn_conv_direct_run(const fnn_conv *conv, const fnn_chain *chain, fnn_team *team);
+
+#endif

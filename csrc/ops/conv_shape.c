@@ -1,0 +1,123 @@
+/* conv_shape.c: how a convolution is cut: phases of the output, panels of weights, strips of the input. All of
+ * it follows from shapes and strides alone. */
+#include "conv_direct.h"
+
+/* A block of panels stays in L2 while strips of the input pass, beside one of them and what it makes. */
+#define BLOCK_BYTES (592 << 10)
+#define STRIP_BYTES (128 << 10)
+/* Sizes beyond this are beyond any memory. */
+#define LIMIT 0x1p46
+
+/* n cut into as few equal pieces of at most `most` as can be, each a multiple of `unit`. */
+static int64_t even(int64_t n, int64_t most, int64_t unit) {
+  int64_t pieces = at_least(1, ceil_div(n, at_least(most, unit)));
+  return at_least(1, ceil_div(ceil_div(n, pieces), unit) * unit);
+}
+
+static int64_t common_divisor(int64_t a, int64_t b) {
+  while (b) {
+    int64_t rest = a % b;
+    a = b;
+    b = rest;
+  }
+  return a;
+}
+
+fnn_conv_axis fnn_conv_phase(const fnn_conv_direct *d, int axis, int64_t i) {
+  int64_t kernel = d->kernel[axis], stride = d->stride[axis], dilation = d->dilation[axis];
+  fnn_conv_axis a = {.start = i, .pixels = d->out_size[axis], .step = 1, .count = kernel};
+  if (!d->grad) {
+    a.offset = -d->pad[axis];
+    a.offset_step = dilation;
+    return a;
+  }
+  /* Element e of the kernel took pixel x to pixel (x + pad - e dilation) / stride of the output, where that
+   * is whole: the last such e is the tap that comes from the left. */
+  int64_t common = common_divisor(dilation, stride);
+  a.pixels = ceil_div(at_least(0, d->out_size[axis] - i), stride);
+  a.step = -(stride / common);
+  a.offset_step = dilation / common;
+  for (a.first = kernel - 1; a.first >= 0; a.first--)
+    if ((i + d->pad[axis] - a.first * dilation) % stride == 0) break;
+  a.count = a.first < 0 ? 0 : a.first / -a.step + 1;
+  a.offset = a.first < 0 ? 0 : (i + d->pad[axis] - a.first * dilation) / stride;
+  return a;
+}
+
+/* What is read and what is written, and the weights between them. */
+static void conv_direction(const fnn_conv *conv, fnn_conv_direct *d) {
+  d->grad = conv->op == FNN_OP_conv_grad_x;
+  const fnn_array *in = d->grad ? &conv->y : &conv->x, *out = d->grad ? &conv->x : &conv->y;
+  int64_t channels = conv->channels / conv->groups, outputs = conv->outputs / conv->groups;
+  d->in = in->data;
+  d->out = out->data;
+  d->bias = fnn_present(&conv->bias) ? conv->bias.data : NULL;
+  d->in_image = in->stride[0];
+  d->in_channel = in->stride[3];
+  for (int i = 0; i < 2; i++) {
+    d->in_step[i] = in->stride[1 + i];
+    d->in_size[i] = in->shape[1 + i];
+    d->out_size[i] = out->shape[1 + i];
+    d->kernel[i] = conv->kernel[i];
+    d->stride[i] = conv->stride[i];
+    d->pad[i] = conv->pad[i];
+    d->dilation[i] = conv->dilation[i];
+    d->advance[i] = d->grad ? 1 : conv->stride[i];
+    d->spread[i] = d->grad ? conv->stride[i] : 1;
+    d->phases[i] = at_most(d->spread[i], d->out_size[i]);
+    d->span[i] = (conv->kernel[i] - 1) * conv->dilation[i] / d->spread[i] + 1;
+    d->weights_step[i] = conv->w.stride[1 + i];
+  }
+  d->channels = d->grad ? outputs : channels;
+  d->outputs = d->grad ? channels : outputs;
+  d->weights = conv->w.data;
+  d->weights_group = outputs * conv->w.stride[0];
+  d->weights_out = conv->w.stride[d->grad ? 3 : 0];
+  d->weights_in = conv->w.stride[d->grad ? 0 : 3];
+}
+
+/* Input pixels under n pixels of a phase. */
+static int64_t conv_under(const fnn_conv_direct *d, int axis, int64_t n) {
+  return (n - 1) * d->advance[axis] + d->span[axis];
+}
+
+/* Strips of the input that fit their place in L2, but one tile at least. */
+static void conv_cut_strips(fnn_conv_direct *d, int64_t cols, int64_t rows) {
+  int64_t pixel = at_least(1, d->channels * d->size);
+  int64_t deep = at_most(at_least(1, d->in_size[0]), d->span[0]);
+  int64_t wide = STRIP_BYTES / pixel / deep;
+  int64_t most = wide < d->span[1] ? 1 : (wide - d->span[1]) / d->advance[1] + 1;
+  d->strip[1] = cols <= most ? cols : at_most(cols, even(cols, most, d->height));
+  int64_t row = at_least(1, conv_under(d, 1, d->strip[1]) * pixel);
+  int64_t high = STRIP_BYTES / row;
+  most = high < d->span[0] ? 1 : (high - d->span[0]) / d->advance[0] + 1;
+  d->strip[0] = even(rows, most, 1);
+}
+
+int fnn_conv_direct_prepare(const fnn_conv *conv, fnn_conv_direct *d) {
+  *d = (fnn_conv_direct){.kernels = fnn_kernels_of(conv->dtype),
+                         .size = fnn_itemsize(conv->dtype),
+                         .images = conv->images,
+                         .groups = conv->groups};
+  conv_direction(conv, d);
+  const fnn_gemm_kernels *gemm = &d->kernels->gemm;
+  int64_t taps = d->kernel[0] * d->kernel[1];
+  d->width = fnn_conv_width(conv->dtype, d->outputs);
+  d->panels = ceil_div(d->outputs, d->width);
+  int64_t cols = ceil_div(d->out_size[1], d->spread[1]);
+  int64_t rows = ceil_div(d->out_size[0], d->spread[0]);
+  d->height = even(cols, gemm->direct_rows, 1);
+  double deep = (double)at_most(at_least(1, d->in_size[0]), d->span[0]);
+  if ((double)taps * (double)d->channels * (double)(d->groups * d->panels * d->width) > LIMIT ||
+      deep * (double)(d->height * d->advance[1] + d->span[1]) * (double)d->channels > LIMIT)
+    return 0;
+  d->panel_elements = taps * d->channels * d->width;
+  d->block = even(d->panels, BLOCK_BYTES / at_least(1, d->panel_elements * d->size), 1);
+  conv_cut_strips(d, cols, rows);
+  int64_t under = at_most(d->in_size[0], conv_under(d, 0, d->strip[0]));
+  d->strip_bytes = ceil_div(under * conv_under(d, 1, d->strip[1]) * d->channels * d->size, 64) * 64;
+  d->list_bytes = ceil_div(taps * (int64_t)sizeof(fnn_gemm_tap), 64) * 64;
+  d->packed_bytes =
+      conv->packed ? 0 : ceil_div(d->groups * d->panels * d->panel_elements * d->size, 64) * 64;
+  return 1;
+}
