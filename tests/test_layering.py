@@ -13,7 +13,7 @@ CSRC = ROOT / "csrc"
 # From the bottom up. A module may import from floors below its own, and from its own package.
 FLOORS = (
     {"_core", "_version"},
-    {"dtypes", "scope", "units"},
+    {"dtypes", "precision", "scope", "units"},
     {"tensor"},
     {"autograd"},
     {"ops"},

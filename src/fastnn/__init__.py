@@ -18,6 +18,11 @@ from .autograd import Function, enable_grad, grad, gradcheck, is_grad_enabled, n
 from .dtypes import DType, bool_, float32, float64, int32, int64, uint8
 from .ops import *
 from .ops import methods as _methods
+from .precision import (
+    deterministic_precision,
+    is_deterministic_precision,
+    set_deterministic_precision,
+)
 from .scope import scope
 from .tensor import (
     Tensor,
