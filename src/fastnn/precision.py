@@ -1,4 +1,4 @@
-"""Which rounding convolutions may use: the one setting on which their numbers depend besides their arguments."""
+"""How convolutions may round: the one setting on which their numbers depend besides their arguments."""
 
 from __future__ import annotations
 
@@ -85,10 +85,10 @@ class deterministic_precision:
     """Compute convolutions as direct sums of products, in a ``with`` block or a decorated function.
 
     By default a 3x3 convolution of stride 1 may be computed by Winograd's short convolutions, where that is
-    faster: 2.25 or 4 times fewer multiplications, for sums that are rounded differently. Each element of
-    its result is then off by about ``eps / 2`` (float32: 6e-8) times the sum of \\|x\\| \\|w\\|, twice as much as a
-    direct sum. Which convolutions these are follows from their shapes alone; they have the same bits at any
-    thread count, and whether compiled or not.
+    faster: 2.25 or 4 times fewer multiplications, for sums that are rounded differently. An element of its
+    result is then typically off by ``eps / 2`` (float32: 6e-8) of the sum of its products' magnitudes, twice
+    as much as in a direct sum. Which convolutions these are follows from their shapes alone; they have the
+    same bits at any thread count, and whether compiled or not.
 
     With deterministic precision no such choice is made: each element of every convolution, and of its
     gradients, is a plain sum of products. Nothing else is turned off.
