@@ -27,7 +27,7 @@ typedef struct {
   int op, dtype;
   int64_t images, channels, outputs, groups;
   int64_t in[2], out[2], kernel[2], stride[2], pad[2], dilation[2];
-  int packed;      /* w is what conv_pack made */
+  int packed; /* w is what conv_pack made */
   unsigned ways;
 } fnn_conv;
 

@@ -12,7 +12,8 @@
 
 #include "conv_direct.h"
 
-#define TASKS 6 /* of each thread, where they can be had: one that is kept from its core leaves them */
+#define TASKS \
+  6 /* of each thread, where they can be had: one that is kept from its core leaves them */
 
 /* --- weights --- */
 
@@ -34,7 +35,8 @@ static void conv_pack_panel(const fnn_conv_direct *d, int64_t number, char *to) 
   for (int64_t i = 0; i < rows; i++)
     for (int64_t j = 0; j < cols; j++, to += depth * d->width * size) {
       int64_t at = i * d->weights_step[0] + (d->grad ? cols - 1 - j : j) * d->weights_step[1];
-      d->kernels->gemm.pack(d->width, n, depth, from + at * size, d->weights_out, d->weights_in, to);
+      d->kernels->gemm.pack(d->width, n, depth, from + at * size, d->weights_out, d->weights_in,
+                            to);
     }
 }
 
@@ -64,10 +66,10 @@ static void conv_copy_row(const fnn_conv_direct *d, const char *from, int64_t pi
   } else if (d->in_step[1] == 1) {
     d->kernels->move.transpose(d->channels, pixels, from, d->in_channel, to, d->channels);
   } else {
-#define COPY(REAL)                               \
-  for (int64_t i = 0; i < pixels; i++)           \
-    for (int64_t c = 0; c < d->channels; c++)    \
-      ((REAL *)to)[i * d->channels + c] =        \
+#define COPY(REAL)                            \
+  for (int64_t i = 0; i < pixels; i++)        \
+    for (int64_t c = 0; c < d->channels; c++) \
+      ((REAL *)to)[i * d->channels + c] =     \
           ((const REAL *)from)[i * d->in_step[1] + c * d->in_channel];
     if (size == 4) {
       COPY(float)
@@ -79,8 +81,8 @@ static void conv_copy_row(const fnn_conv_direct *d, const char *from, int64_t pi
 }
 
 /* The input under a task, in place or copied with zeros where it ends. */
-static conv_source conv_strip(const fnn_conv_direct *d, const conv_task *t, const fnn_conv_axis *axis,
-                              char *scratch) {
+static conv_source conv_strip(const fnn_conv_direct *d, const conv_task *t,
+                              const fnn_conv_axis *axis, char *scratch) {
   const char *image =
       d->in + (t->image * d->in_image + t->group * d->channels * d->in_channel) * d->size;
   int64_t from[2], to[2];
@@ -108,8 +110,9 @@ static conv_source conv_strip(const fnn_conv_direct *d, const conv_task *t, cons
     memset(line + right * pixel, 0, (size_t)(row - right * pixel));
   }
   conv_source copied = {scratch, (to[1] - from[1]) * d->channels, d->channels};
-  copied.base += ((axis[0].offset - top) * copied.row_step -
-                  t->begin[1] * d->advance[1] * copied.col_step) * d->size;
+  copied.base +=
+      ((axis[0].offset - top) * copied.row_step - t->begin[1] * d->advance[1] * copied.col_step) *
+      d->size;
   return copied;
 }
 
@@ -142,9 +145,9 @@ static void conv_row(const fnn_conv_direct *d, const conv_task *t, const fnn_con
   for (int64_t col = t->begin[1]; col < t->end[1]; col += d->height) {
     int64_t pixels = at_most(d->height, t->end[1] - col);
     int64_t x = axis[1].start + col * d->spread[1];
-    char *to = d->out +
-               (((t->image * d->out_size[0] + y) * d->out_size[1] + x) * all + t->group * d->outputs) *
-                   size;
+    char *to = d->out + (((t->image * d->out_size[0] + y) * d->out_size[1] + x) * all +
+                         t->group * d->outputs) *
+                            size;
     tile->a = from + col * tile->a_row * size;
     for (int64_t j = first; j < last; j += d->width) {
       int64_t n = at_most(d->width, last - j), vectors = ceil_div(n, lanes);
@@ -160,9 +163,11 @@ static void conv_row(const fnn_conv_direct *d, const conv_task *t, const fnn_con
 /* A part of the output: of one group, block of panels, image and phase. */
 static void conv_run_task(const fnn_conv_direct *d, const conv_task *t, const char *packed,
                           const fnn_chain *chain, char *scratch) {
-  const fnn_conv_axis axis[2] = {fnn_conv_phase(d, 0, t->phase[0]), fnn_conv_phase(d, 1, t->phase[1])};
+  const fnn_conv_axis axis[2] = {fnn_conv_phase(d, 0, t->phase[0]),
+                                 fnn_conv_phase(d, 1, t->phase[1])};
   fnn_gemm_tap *list = (fnn_gemm_tap *)(void *)(scratch + d->strip_bytes);
-  fnn_gemm_tile tile = {.a_step = 1, .b_step = d->width, .c_row = d->groups * d->outputs * d->spread[1]};
+  fnn_gemm_tile tile = {
+      .a_step = 1, .b_step = d->width, .c_row = d->groups * d->outputs * d->spread[1]};
   conv_source in = {d->in, 0, 0};
   int64_t cols = 0, depth = 0;
   if (axis[0].count && axis[1].count) {

@@ -3,7 +3,8 @@
 
 #include <stdatomic.h>
 
-#define MOST ((int64_t)1 << 30) /* of a length, so that no sum of two products of two of them overflows */
+#define MOST \
+  ((int64_t)1 << 30) /* of a length, so that no sum of two products of two of them overflows */
 
 int64_t fnn_conv_threads(void) {
   static atomic_int cores;
@@ -85,8 +86,7 @@ fnn_status fnn_conv_read(const fnn_call *call, fnn_conv *c, fnn_failure *why) {
   c->dtype = c->y.dtype;
   if (!fnn_is_real(c->dtype) || c->x.dtype != c->dtype || c->w.dtype != c->dtype ||
       (fnn_present(&c->bias) && c->bias.dtype != c->dtype))
-    return fnn_fail(why, FNN_ERR_DTYPE,
-                    "convolution: all arrays must be float32, or all float64");
+    return fnn_fail(why, FNN_ERR_DTYPE, "convolution: all arrays must be float32, or all float64");
   fnn_status status = conv_scalars(call, c, why);
   if (status == FNN_OK) status = conv_shapes(c, why);
   if (status != FNN_OK) return status;
@@ -121,15 +121,23 @@ static fnn_call conv_product(const fnn_conv *c) {
   const fnn_array *in = grad ? &c->y : &c->x, *out = grad ? &c->x : &c->y, *w = &c->w;
   fnn_call product = {.op = FNN_OP_matmul, .n_arrays = 4};
   int64_t pixels = in->shape[0] * in->shape[1] * in->shape[2];
-  int64_t pixel = in->shape[2] > 1 ? in->stride[2] : in->shape[1] > 1 ? in->stride[1] : in->stride[0];
-  product.arrays[0] = (fnn_array){.data = in->data, .ndim = 2, .dtype = c->dtype,
+  int64_t pixel = in->shape[2] > 1   ? in->stride[2]
+                  : in->shape[1] > 1 ? in->stride[1]
+                                     : in->stride[0];
+  product.arrays[0] = (fnn_array){.data = in->data,
+                                  .ndim = 2,
+                                  .dtype = c->dtype,
                                   .shape = {pixels, in->shape[3]},
                                   .stride = {pixel, in->stride[3]}};
-  product.arrays[1] = (fnn_array){.data = w->data, .ndim = 2, .dtype = c->dtype,
+  product.arrays[1] = (fnn_array){.data = w->data,
+                                  .ndim = 2,
+                                  .dtype = c->dtype,
                                   .shape = {w->shape[grad ? 0 : 3], w->shape[grad ? 3 : 0]},
                                   .stride = {w->stride[grad ? 0 : 3], w->stride[grad ? 3 : 0]}};
   product.arrays[2] = c->bias;
-  product.arrays[3] = (fnn_array){.data = out->data, .ndim = 2, .dtype = c->dtype,
+  product.arrays[3] = (fnn_array){.data = out->data,
+                                  .ndim = 2,
+                                  .dtype = c->dtype,
                                   .shape = {pixels, out->shape[3]},
                                   .stride = {out->shape[3], 1}};
   return product;

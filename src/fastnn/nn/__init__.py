@@ -20,6 +20,8 @@ from .activation import (
     activation,
 )
 from .container import Identity, Lambda, ModuleDict, ModuleList, Residual, Sequential
+from .conv import Conv1d, Conv2d, SeparableConv2d
+from .conv_transpose import ConvTranspose1d, ConvTranspose2d
 from .dropout import AlphaDropout, Dropout, GaussianNoise
 from .embedding import Embedding
 from .hooks import HookHandle
@@ -32,9 +34,10 @@ from .state import LoadResult
 from .summary import Summary
 
 __all__ = [
-    "ELU", "GELU", "SELU", "AlphaDropout", "BatchNorm1d", "Dropout", "Embedding", "Flatten",
-    "GaussianNoise", "Hardsigmoid", "Hardswish", "Hardtanh", "HookHandle", "Identity", "Lambda",
-    "LayerNorm", "LeakyReLU", "Linear", "LoadResult", "LogSoftmax", "Mish", "Module", "ModuleDict",
-    "ModuleList", "Parameter", "RMSNorm", "ReLU", "ReLU6", "Residual", "Sequential", "SiLU",
-    "Sigmoid", "Softmax", "Softplus", "Summary", "Tanh", "activation",
+    "ELU", "GELU", "SELU", "AlphaDropout", "BatchNorm1d", "Conv1d", "Conv2d", "ConvTranspose1d",
+    "ConvTranspose2d", "Dropout", "Embedding", "Flatten", "GaussianNoise", "Hardsigmoid",
+    "Hardswish", "Hardtanh", "HookHandle", "Identity", "Lambda", "LayerNorm", "LeakyReLU", "Linear",
+    "LoadResult", "LogSoftmax", "Mish", "Module", "ModuleDict", "ModuleList", "Parameter",
+    "RMSNorm", "ReLU", "ReLU6", "Residual", "SeparableConv2d", "Sequential", "SiLU", "Sigmoid",
+    "Softmax", "Softplus", "Summary", "Tanh", "activation",
 ]  # fmt: skip

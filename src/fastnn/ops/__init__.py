@@ -5,6 +5,7 @@ from .arithmetic import *
 from .assign import *
 from .broadcast import *
 from .comparison import *
+from .conv import *
 from .copying import *
 from .dropout import *
 from .einsum import *

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from .._core import empty, launch, memory_order
 from .._core import ops as op
+from ..autograd import Node, record
 from ..tensor import Tensor
 
 __all__: list[str] = []
@@ -50,20 +51,40 @@ def empty_in_order(shape: Sequence[int], x: Tensor) -> Tensor:
     return put_back(empty(Tensor, [shape[a] for a in order], x.code), order)
 
 
+def _same(node: Node, dy: Tensor) -> tuple[Tensor]:
+    return (dy,)
+
+
 def channels_last(x: Tensor) -> Tensor:
-    """A view of (N, C, ...) as (N, ..., C), copied where its channels do not come last in memory.
+    """x (N, C, ...) itself where its channels come last in memory, else a copy in which they do.
 
-    Rows and images may lie apart, as those of a part of an image do. Not recorded.
+    Images and their rows may lie apart, as those of a part of an image do.
     """
-    axes = (0, *range(2, x.ndim), 1)
-    y = permuted(x, axes)
-    if y.strides[-1] == 1 or y.shape[-1] == 1 or not y.size:
-        return y
-    copied: Tensor = empty(Tensor, y.shape, y.code)
-    launch(op.copy, (y, copied))
-    return copied
+    if x.strides[1] == 1 or x.shape[1] == 1 or not x.size:
+        return x
+    n, c, *places = x.shape
+    copied: Tensor = empty(Tensor, (n, *places, c), x.code)
+    y = permuted(copied, (0, x.ndim - 1, *range(1, x.ndim - 1)))
+    launch(op.copy, (x, y))
+    return record(y, "channels_last", _same, (x,))
 
 
-def images(y: Tensor) -> Tensor:
-    """The reverse of `channels_last`: a view of (N, ..., C) as (N, C, ...), outside any graph."""
-    return permuted(y, (0, y.ndim - 1, *range(1, y.ndim - 1)))
+def planes(x: Tensor) -> Tensor:
+    """A view of (N, C, H, W) as (N, H, W, C), as the C ops have images; of (N, C, L) as (N, 1, L, C).
+
+    Not recorded. It fits the weights of convolutions, too.
+    """
+    n, c, *places = x.shape
+    along = x.strides
+    channel = along[1] if c > 1 else 1
+    if len(places) == 1:
+        return x._as_view((n, 1, *places, c), (along[0], 0, along[2], channel))
+    return x._as_view((n, *places, c), (along[0], *along[2:], channel))
+
+
+def empty_images(shape: Sequence[int], code: int) -> tuple[Tensor, Tensor]:
+    """A new tensor (N, C, H, W) or (N, C, L) whose channels come last in memory, and its `planes`."""
+    n, c, *places = shape
+    lies: Tensor = empty(Tensor, (n, *(1,) * (2 - len(places)), *places, c), code)
+    along = lies.strides
+    return lies._as_view(shape, (along[0], along[3], *along[3 - len(places) : 3])), lies
