@@ -20,6 +20,8 @@ static void conv_arrays(const fnn_call *call, fnn_conv *c) {
   c->bias = none;
   if (c->op == FNN_OP_conv_grad_x) {
     c->y = a[0], c->w = a[1], c->bias = a[2], c->x = a[3];
+  } else if (c->op == FNN_OP_conv_grad_w) {
+    c->x = a[0], c->y = a[1], c->w = a[2];
   } else {
     c->x = a[0], c->w = a[1], c->bias = a[2], c->y = a[c->op == FNN_OP_conv ? 3 : 7];
   }
@@ -70,6 +72,8 @@ static fnn_status conv_shapes(fnn_conv *c, fnn_failure *why) {
     if (c->kernel[i] < 1)
       return fnn_fail(why, FNN_ERR_SHAPE, "convolution: a kernel has one element or more");
   }
+  if (c->packed && c->op == FNN_OP_conv_grad_w)
+    return fnn_fail(why, FNN_ERR_SHAPE, "convolution: a gradient of weights cannot be packed");
   if (c->groups < 1 || c->channels % c->groups || c->outputs % c->groups)
     return fnn_fail(why, FNN_ERR_SHAPE, "convolution: channels must fall into groups evenly");
   if (c->y.shape[0] != c->images)
@@ -90,7 +94,11 @@ fnn_status fnn_conv_read(const fnn_call *call, fnn_conv *c, fnn_failure *why) {
   fnn_status status = conv_scalars(call, c, why);
   if (status == FNN_OK) status = conv_shapes(c, why);
   if (status != FNN_OK) return status;
-  const fnn_array *made = c->op == FNN_OP_conv_grad_x ? &c->x : &c->y;
+  const fnn_array *made = c->op == FNN_OP_conv_grad_x   ? &c->x
+                          : c->op == FNN_OP_conv_grad_w ? &c->w
+                                                        : &c->y;
+  if (c->op == FNN_OP_conv_grad_w && c->y.stride[3] != 1 && c->outputs > 1)
+    return fnn_fail(why, FNN_ERR_SHAPE, "convolution: channels of dy must have unit stride");
   if (!fnn_contiguous(made))
     return fnn_fail(why, FNN_ERR_SHAPE, "convolution: the output must be contiguous");
   if (fnn_present(&c->bias) &&
