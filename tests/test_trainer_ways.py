@@ -12,8 +12,8 @@ import pytest
 
 import fastnn
 from fastnn import Trainer, nn, optimizers
-from fastnn.data import Batches
-from fastnn.training import Callback, Lambda, NonFiniteError, TerminateOnNonFinite
+from fastnn.data import Batches, augment
+from fastnn.training import Callback, Checkpoint, Lambda, NonFiniteError, TerminateOnNonFinite
 from trainer_runs import T, X, Y, bits, both, mlp, nn_small, plain, run
 
 # --- what is not finite ---
@@ -278,3 +278,109 @@ def test_a_copy_of_a_trainer_predicts_by_itself():
     trainer.model[0].weight.numpy()[...] = 0
     for _ in range(3):
         assert bits(other.predict(X)) == want != bits(trainer.predict(X))
+
+
+# --- images that change on their way into a step ---
+
+PHOTOS = np.random.default_rng(2).integers(0, 256, (150, 8, 8, 3), np.uint8).transpose(0, 3, 1, 2)
+KINDS = np.arange(150) % 3
+CHANGE = augment.Compose(
+    [
+        augment.RandomCrop(6, padding=1),
+        augment.RandomHorizontalFlip(),
+        augment.GaussianNoise(0.1),
+        augment.Normalize((0.5, 0.4, 0.3), 0.2),
+    ]
+)
+
+
+def looks():
+    return nn.Sequential(nn.Flatten(), nn.Linear(108, 16), nn.ReLU(), nn.Linear(16, 3))
+
+
+@pytest.mark.parametrize(
+    "augment",
+    [
+        CHANGE,
+        [CHANGE, augment.RandomRotation(15), augment.ColorJitter(0.2)][:2],
+        [CHANGE, augment.MixUp(num_classes=3, p=0.5), augment.CutMix(num_classes=3)],
+        augment.CenterCrop(6),
+    ],
+    ids=repr,
+)
+def test_augmented_steps(augment, threads):
+    left = []
+    for count in (1, 2):
+        with threads(count):
+            left.append(
+                run(True, lambda t, x, y: fit_images(t, x, y, augment), looks, (PHOTOS, KINDS))
+            )
+    assert left[0][1] == left[1][1]
+    assert not left[0][0]._learning.plain
+    _, eager = run(False, lambda t, x, y: fit_images(t, x, y, augment), looks, (PHOTOS, KINDS))
+    assert left[0][1] == eager
+
+
+def fit_images(trainer, x, y, augment, **options):
+    return plain(trainer, x, y, augment=augment, validation=(x[:50], y[:50]), **options)
+
+
+def test_only_what_is_not_by_chance_applies_to_tests():
+    trainer, _ = run(True, lambda t, x, y: fit_images(t, x, y, CHANGE), looks, (PHOTOS, KINDS))
+    state = fastnn.random.get_state()
+    units = PHOTOS[:, :, 1:7, 1:7] / np.float32(255)
+    ready = (units - np.float32([[[0.5]], [[0.4]], [[0.3]]])) / np.float32(0.2)
+    expect = trainer.model(fastnn.as_tensor(ready)).numpy()
+    assert np.allclose(trainer.predict(PHOTOS).numpy(), expect, atol=1e-5)
+    found = trainer.evaluate(PHOTOS, KINDS)
+    assert found["accuracy"] == pytest.approx((expect.argmax(axis=1) == KINDS).mean())
+    assert fastnn.random.get_state() == state
+    # A fit without an augmentation takes images as they are again.
+    plain(trainer, ready, KINDS)
+    assert np.allclose(
+        trainer.predict(ready).numpy(), trainer.model(fastnn.as_tensor(ready)).numpy()
+    )
+
+
+def test_augmented_streams_and_resumed_runs(tmp_path):
+    batches = [(PHOTOS[i : i + 50], KINDS[i : i + 50]) for i in range(0, 150, 50)]
+    both(lambda t, x, y: t.fit(batches, epochs=3, augment=CHANGE, verbose=0), make=looks)
+    file = tmp_path / "run.safetensors"
+
+    def kill(epoch):
+        if epoch == 2 and file.exists():
+            raise InterruptedError
+
+    def whole(t, x, y, resume=None):
+        watching = [Checkpoint(file), Lambda(on_epoch_begin=lambda epoch: None)]
+        return fit_images(t, x, y, CHANGE, epochs=4, callbacks=watching, resume=resume)
+
+    def stopped(t, x, y):
+        file.unlink()
+        with pytest.raises(InterruptedError):
+            fit_images(t, x, y, CHANGE, epochs=4,
+                       callbacks=[Checkpoint(file), Lambda(on_epoch_begin=kill)])  # fmt: skip
+        fastnn.manual_seed(9)
+        return whole(t, x, y, resume=file)
+
+    _, expect = run(True, whole, looks, (PHOTOS, KINDS))
+    _, found = run(True, stopped, looks, (PHOTOS, KINDS))
+    assert found[0] == expect[0]
+
+
+def test_images_that_a_fit_refuses():
+    trainer = Trainer(looks(), loss="cross_entropy")
+    with pytest.raises(TypeError, match=r"x is uint8 .*augment.ToFloat\(\)"):
+        trainer.fit(PHOTOS, KINDS, verbose=0)
+    with pytest.raises(TypeError, match="x is float64 but the model computes in float32"):
+        trainer.fit(PHOTOS / 255, KINDS, augment=CHANGE, verbose=0)
+    with pytest.raises(TypeError, match="must be transforms of fastnn.data.augment, got 'flip'"):
+        trainer.fit(PHOTOS, KINDS, augment="flip", verbose=0)
+    with pytest.raises(ValueError, match="from 0 to 1, these are from 0 to 255"):
+        trainer.fit(PHOTOS.astype(np.float32), KINDS, augment=augment.ColorJitter(0.1), verbose=0)
+    with pytest.raises(ValueError, match="a model of one input, images; x is a tuple of 2"):
+        trainer.fit((PHOTOS, PHOTOS), KINDS, augment=CHANGE, verbose=0)
+    with pytest.raises(ValueError, match="does not fit into images of 8 x 8"):
+        trainer.fit(PHOTOS, KINDS, augment=augment.RandomCrop(20), verbose=0)
+    with pytest.raises(ValueError, match="say how many classes"):
+        trainer.fit(PHOTOS, KINDS, augment=augment.MixUp(), verbose=0)

@@ -3,6 +3,7 @@
 #define FNN_KERNELS_TABLE_H
 
 #include "../fastnn.h"
+#include "augment.h"
 #include "gemm.h"
 #include "integer.h"
 #include "loss.h"
@@ -28,6 +29,7 @@ typedef struct {
   fnn_random_kernels random;
   fnn_optimizer_kernels optimizer;
   fnn_probe_kernels probe;
+  fnn_augment_kernels augment;
 } fnn_kernels;
 
 #define FNN_TABLE(real, lanes_)              \
@@ -42,7 +44,8 @@ typedef struct {
    .move = FNN_MOVE_KERNELS(real),           \
    .random = FNN_RANDOM_KERNELS(real),       \
    .optimizer = FNN_OPTIMIZER_KERNELS(real), \
-   .probe = FNN_PROBE_KERNELS(real)}
+   .probe = FNN_PROBE_KERNELS(real),         \
+   .augment = FNN_AUGMENT_KERNELS(real)}
 
 /* One table an ISA: [0] float, [1] double. */
 extern const fnn_kernels fnn_kernels_portable[2], fnn_kernels_avx2[2], fnn_kernels_avx512[2],

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from . import datasets
+from . import augment, datasets
 from .batches import Batches
 from .preparation import Standardizer, permutation, train_test_split
 
-__all__ = ["Batches", "Standardizer", "datasets", "permutation", "train_test_split"]
+__all__ = ["Batches", "Standardizer", "augment", "datasets", "permutation", "train_test_split"]

@@ -31,6 +31,8 @@ class Feed:
         What a row of each class counts.
     needs_target : bool
         Whether y has to be there.
+    pixels : bool
+        Whether uint8 becomes the model's dtype on its way.
     """
 
     def __init__(
@@ -46,8 +48,9 @@ class Feed:
         seed: int = 0,
         class_weight: Any = None,
         needs_target: bool = True,
+        pixels: bool = False,
     ) -> None:
-        self.what, self.class_weight = what, None
+        self.what, self.class_weight, self.pixels = what, None, pixels
         self.wants, self.takes_numbers = _wants(model)
         if y is None and isinstance(x, tuple) and needs_target:  # one argument with all in it
             if not 2 <= len(x) <= 3:
@@ -197,7 +200,11 @@ class Feed:
         wants = self.wants
         if wants is None or (self.takes_numbers and not x.dtype.is_float) or x.dtype == wants:
             return
-        scaled = " / 255" if x.dtype.name == "uint8" else ""
+        scaled = ""
+        if x.dtype.name == "uint8":
+            if self.pixels:
+                return
+            scaled = " / 255, or leave images as they are with fit(..., augment=augment.ToFloat())"
         raise TypeError(
             f"{self.what}: {name} is {x.dtype.name} but the model computes in {wants.name}: "
             f"give {name}.astype('{wants.name}'){scaled}"

@@ -12,6 +12,7 @@ from .. import regularizers as penalties
 from ..autograd import no_grad
 from ..ops import concat
 from ..profiler import watch
+from ..scope import scope
 from ..tensor import Tensor
 from ..units import whole
 from .arguments import flag, list_of, metrics_of, optimizer_of
@@ -19,6 +20,7 @@ from .callbacks import Callback
 from .checkpoint import read_tree, write_tree
 from .feed import Feed, split
 from .history import History
+from .images import Images
 from .nonfinite import NonFiniteError, explain
 from .progress import Interrupt, progress
 from .run import Run, check_callbacks
@@ -90,6 +92,7 @@ class Trainer:
         self.epochs_done = 0  # over all calls of fit; decides the shuffling
         self.compile = flag("compile", compile)
         self._run: Run | None = None
+        self._images: Images | None = None
         self._learning = Job(self._learn, self._parts)
         self._assessing = Job(self._assess, self._parts)
         self._predicting = Job(self._predict, self._parts)
@@ -104,6 +107,7 @@ class Trainer:
         epochs: int = 1,
         batch_size: int = 32,
         validation: Any = None,
+        augment: Any = None,
         callbacks: Sequence[Callback] = (),
         sample_weight: Any = None,
         class_weight: Any = None,
@@ -130,6 +134,11 @@ class Trainer:
         validation : (x, y), (x, y, sample_weight), Batches, iterable or float, optional
             What to evaluate on after each epoch; a float holds out that share of the rows, at
             random.
+        augment : Transform or sequence of Transform, optional
+            Of `fastnn.data.augment`: how images (N, C, H, W) are changed on their way into a
+            training step. What of it is not by chance (`Normalize`, uint8 to float) applies to
+            validation, and from then on to `evaluate` and `predict`, too. Metrics see the labels as
+            they were given.
         callbacks : sequence of Callback
             See `fastnn.training.callbacks`.
         sample_weight : array-like of shape (n,), optional
@@ -168,13 +177,20 @@ class Trainer:
         held = (validation,)
         if isinstance(validation, float | int):
             (x, y, sample_weight), held = split(float(validation), x, y, sample_weight, seed)
+        self._images = images = None if augment is None else Images(augment, self.model)
         feed = Feed(
             "fit", x, y, sample_weight, model=self.model, batch_size=batch_size, shuffle=shuffle,
-            seed=seed, class_weight=class_weight,
+            seed=seed, class_weight=class_weight, pixels=images is not None,
         )  # fmt: skip
         checked = None
         if validation is not None:
-            checked = Feed("validation", *held, model=self.model, batch_size=max(batch_size, 256))
+            checked = Feed(
+                "validation", *held, model=self.model, batch_size=max(batch_size, 256),
+                pixels=images is not None,
+            )  # fmt: skip
+        for data in (feed, checked):
+            if images is not None and data is not None:
+                images.check(data.source)
         self._run = Run(self, feed, checked, callbacks, epochs)
         self._run.history.params = {
             "epochs": epochs, "batch_size": batch_size, "batches": feed.batches,
@@ -195,6 +211,7 @@ class Trainer:
     ) -> Any:
         """Forward, backward and the optimizer's step on one batch; gives the output."""
         outputs: list[Any] = []
+        inputs, y = self._changed(inputs, y, training=True)
 
         def gradients() -> Tensor:
             output = self.model(*inputs)
@@ -222,6 +239,7 @@ class Trainer:
     ) -> Any:
         """The output for one batch, and its loss for whom it may concern."""
         with no_grad():
+            inputs, y = self._changed(inputs, y)
             output = self.model(*inputs)
             see(self._loss(output, y, weight))
         return output
@@ -230,7 +248,17 @@ class Trainer:
         self, inputs: tuple[Tensor, ...], y: Any, weight: Any, see: Callable[[Tensor], None]
     ) -> Any:
         with no_grad():
+            inputs, y = self._changed(inputs, y)
             return self.model(*inputs)
+
+    def _changed(
+        self, inputs: tuple[Tensor, ...], y: Any, training: bool = False
+    ) -> tuple[tuple[Tensor, ...], Any]:
+        """Inputs and targets as the model and the loss get them."""
+        if self._images is None:
+            return inputs, y
+        with scope("augment"):
+            return self._images.changed(inputs, y, training)
 
     def learn(self, feed: Feed, epochs: int, way: Way) -> Callable[[int, int], Iterator[Piece]]:
         """What trains on the batches of an epoch: called with the first one and the epoch's number."""
@@ -244,12 +272,16 @@ class Trainer:
     def explain(self, inputs: tuple[Tensor, ...], loss: float) -> NonFiniteError:
         """The error for a batch with such a loss."""
         run = self._run
+        with no_grad():
+            inputs, _ = self._changed(inputs, None)
         return explain(self.model, inputs, loss, *((run.epoch, run.step) if run else (0, 0)))
 
     def _parts(self) -> tuple[Any, ...]:
         """What a step is made of, with what a loss of the user's is set to."""
         options = getattr(self.loss, "__dict__", {}).values()
-        return (self.model, self.loss, self.optimizer, *self.regularizers, *options)
+        return (
+            self.model, self.loss, self.optimizer, self._images, *self.regularizers, *options,
+        )  # fmt: skip
 
     def _loss(self, output: Any, y: Any, weight: Any) -> Tensor:
         loss = (
@@ -272,7 +304,10 @@ class Trainer:
         dict
             `loss` (without penalties) and each metric by its name.
         """
-        feed = Feed("evaluate", x, y, sample_weight, model=self.model, batch_size=batch_size)
+        feed = Feed(
+            "evaluate", x, y, sample_weight, model=self.model, batch_size=batch_size,
+            pixels=self._images is not None,
+        )  # fmt: skip
         with Interrupt() as interrupt:
             found = self.run_evaluation(feed, interrupt)
         if interrupt.requested:
@@ -311,7 +346,10 @@ class Trainer:
         -------
         Tensor of shape (n, ...)
         """
-        feed = Feed("predict", x, model=self.model, batch_size=batch_size, needs_target=False)
+        feed = Feed(
+            "predict", x, model=self.model, batch_size=batch_size, needs_target=False,
+            pixels=self._images is not None,
+        )  # fmt: skip
         training = self.model.training
         self.model.eval()
         parts = []
