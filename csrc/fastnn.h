@@ -89,6 +89,10 @@ fnn_status fnn_launch(const fnn_call *call, fnn_failure *why);
  * better in place of its b, 0 where it would not: see gemm_pack. Its result has the same bits. */
 int64_t fnn_gemm_packs(const fnn_call *matmul);
 
+/* The same for conv, conv_chain and conv_grad_x and their w: the rank of conv_pack's result, 0 where w had
+ * better stay as it is, and its shape. */
+int fnn_conv_packs(const fnn_call *conv, int64_t shape[FNN_MAX_DIMS]);
+
 /* --- programs: calls recorded once and replayed in C, all in one parallel region ---
  *
  * Threads meet only where one call needs what another wrote. A call that is too small for two threads is run

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 import fastnn
 from conftest import ISAS, using_isa, using_threads
+from fastnn import _core
 from fastnn._core import launch
 from fastnn._core import ops as op
+from fastnn.compiler.chaincode import OUTPUT, REGISTER, Step, encode
 
 
 def scalars(stride=(1, 1), pad=(0, 0), dilation=(1, 1), groups=1, ways=0):
@@ -61,12 +63,23 @@ def backward(dy, w, bias, size, stride=(1, 1), pad=(0, 0), dilation=(1, 1), grou
 def run(number, x, w, bias, shape, **how):
     """The call on arrays that are views, into one without a number in it."""
     y = np.full(shape, np.nan, x.dtype)
-    launch(
-        number,
-        tuple(None if a is None else fastnn.Tensor(a) for a in (x, w, bias, y)),
-        scalars(**how),
-    )
+    launch(number, tensors(x, w, bias, y), scalars(**how))
     return y
+
+
+def tensors(*arrays):
+    return tuple(None if a is None else fastnn.Tensor(a) for a in arrays)
+
+
+def packed(number, x, w, shape, groups=1, **how):
+    """w as conv_pack makes it for the call."""
+    y = np.zeros(shape, x.dtype)
+    made = _core.packed_shape(number, tensors(x, w, None, y), scalars(groups=groups, **how))
+    if not made:
+        return w
+    other = np.full(made, np.nan, x.dtype)
+    launch(op.conv_pack, tensors(w, other), (groups, int(number == op.conv_grad_x)))
+    return other
 
 
 def out_size(x, w, stride, pad, dilation):
@@ -122,7 +135,42 @@ def test_any_call(seed):
     bias = rng.uniform(-1, 1, outputs * groups).astype(real) if pick(0, 1) else None
     out = out_size(x, w, stride, pad, dilation)
     out = tuple(max(1, n + pick(0, 0, 0, -1, 1)) for n in out)  # padding behind that differs
-    check(real, x, w, bias, out, stride=stride, pad=pad, dilation=dilation, groups=groups)
+    how = {"stride": stride, "pad": pad, "dilation": dilation, "groups": groups}
+    y = check(real, x, w, bias, out, **how)
+    again = run(op.conv, x, packed(op.conv, x, w, y.shape, **how), bias, y.shape, **how)
+    np.testing.assert_array_equal(again, y)
+    dx = run(op.conv_grad_x, y, w, None, x.shape, **how)
+    turned = packed(op.conv_grad_x, y, w, x.shape, **how)
+    np.testing.assert_array_equal(run(op.conv_grad_x, y, turned, None, x.shape, **how), dx)
+
+
+@pytest.mark.parametrize("kernel,channels,outputs", [(3, 16, 48), (1, 70, 40), (5, 3, 16)])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_chain_at_the_end(kernel, channels, outputs, threads):
+    """relu(conv * scale + residual), each of another shape: the bits of separate calls."""
+    rng = np.random.default_rng(8)
+    x = laid_out(rng, (3, 19, 18, channels), "float32", ORDERS[0])
+    w = laid_out(rng, (outputs, kernel, kernel, channels), "float32", ORDERS[0])
+    bias, scale = rng.uniform(-1, 1, (2, outputs)).astype("float32")
+    how = {"pad": (kernel // 2, kernel // 2)}
+    shape = (3, 19, 18, outputs)
+    residual = rng.uniform(-1, 1, shape).astype("float32")
+    code = encode(
+        [
+            Step(op.mul, REGISTER, (OUTPUT, 0), ()),
+            Step(op.add, REGISTER, (REGISTER, 1), ()),
+            Step(op.relu, OUTPUT, (REGISTER,), ()),
+        ]
+    )
+    y = np.full(shape, np.nan, "float32")
+    with using_threads(threads):
+        launch(
+            op.conv_chain,
+            (*tensors(x, w, bias), code, *tensors(scale, residual, None, y)),
+            scalars(**how),
+        )
+        plain = run(op.conv, x, w, bias, shape, **how)
+    np.testing.assert_array_equal(y, np.maximum(plain * scale + residual, 0))
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -186,3 +234,15 @@ def test_bad_calls(change, message):
     x, w = np.zeros((1, 4, 4, 3), "float32"), np.zeros((6, 2, 2, 3), "float32")
     with pytest.raises(ValueError, match=message):
         run(op.conv, x, w, None, (1, 3, 3, 6), **change)
+
+
+def test_packed_weights_of_another_shape_are_refused():
+    x, w = np.zeros((1, 8, 8, 16), "float32"), np.zeros((32, 3, 3, 16), "float32")
+    shape = (1, 6, 6, 32)
+    for_conv = packed(op.conv, x, w, shape)
+    with pytest.raises(ValueError, match="weights are not of the shape"):
+        run(op.conv, x[..., :15].copy(), for_conv, None, shape)
+    with pytest.raises(ValueError, match="not of their shape"):
+        launch(op.conv_pack, tensors(w[:, :2], for_conv), (1, 0))
+    with pytest.raises(ValueError, match="weights are not of the shape"):
+        run(op.conv, x, for_conv.ravel(), None, shape)

@@ -231,11 +231,11 @@ def test_packed_once(isa, dtype, layout):
         bias = tensor(rng.standard_normal(n).astype(dtype.numpy))
         plain, other = fastnn.zeros((m, n), dtype), fastnn.zeros((m, n), dtype)
         scalars = (0, op.relu, 0.0, 0.0)
-        size = _core.packed_size((a, b, bias, plain), scalars)
-        packs += size > 0
-        if not size:
+        shape = _core.packed_shape(op.matmul, (a, b, bias, plain), scalars)
+        packs += len(shape)
+        if not shape:
             continue
-        packed = fastnn.zeros((size,), dtype)
+        packed = fastnn.zeros(shape, dtype)
         launch(op.gemm_pack, (b, packed))
         launch(op.matmul, (a, b, bias, plain), scalars)
         for threads in (1, 2, 4):

@@ -38,6 +38,20 @@ fnn_status fnn_conv_read(const fnn_call *call, fnn_conv *conv, fnn_failure *why)
 /* How conv, conv_chain and conv_grad_x compute it. */
 fnn_conv_way fnn_conv_choose(const fnn_conv *conv);
 
+/* A length at most, so that no sum of two products of two of them overflows, and elements of anything that
+ * fits a memory. */
+#define FNN_CONV_MOST ((int64_t)1 << 30)
+#define FNN_CONV_LIMIT 0x1p46
+
+/* Elements of what a call of these three makes. */
+static inline int64_t fnn_conv_made(const fnn_conv *c) {
+  return fnn_size(c->op == FNN_OP_conv_grad_x ? &c->x : &c->y);
+}
+
+/* CONV_PRODUCT as a call of matmul; weights (O, 1, 1, C) as its right matrix, (C, O) or for grad_x (O, C). */
+fnn_call fnn_conv_product(const fnn_conv *conv);
+fnn_array fnn_conv_matrix(const fnn_array *w, int grad_x);
+
 /* Arithmetic of the whole, products with padding counted. */
 static inline double fnn_conv_flops(const fnn_conv *c) {
   return 2.0 * (double)c->images * (double)(c->out[0] * c->out[1]) * (double)c->outputs *
@@ -53,6 +67,14 @@ static inline int64_t fnn_conv_width(int dtype, int64_t outputs) {
 
 /* More threads than this are of no use to anybody: what each of them needs is in the workspace so often. */
 int64_t fnn_conv_threads(void);
+
+/* --- the chain that a convolution ends with (conv_chain.c) --- */
+fnn_status fnn_conv_chain_read(const fnn_call *call, fnn_chain *chain, fnn_failure *why);
+void fnn_conv_chain_cost(const fnn_call *call, const fnn_chain *chain, fnn_plan *plan);
+
+/* --- weights packed once (conv_pack.c) --- */
+fnn_status fnn_conv_pack_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why);
+void fnn_conv_pack_run(const fnn_call *call, fnn_team *team);
 
 /* --- direct (conv_direct.c, its shape in conv_shape.c) --- */
 fnn_status fnn_conv_direct_plan(const fnn_conv *conv, fnn_plan *plan, fnn_failure *why);

@@ -15,31 +15,6 @@
 #define TASKS \
   6 /* of each thread, where they can be had: one that is kept from its core leaves them */
 
-/* --- weights --- */
-
-/* A panel: for each element of the kernel, for each channel of the input, its numbers of `width` outputs. Of
- * the gradient the elements of a row are turned, so that its taps come from left to right. */
-static void conv_pack_panel(const fnn_conv_direct *d, int64_t number, char *to) {
-  int64_t group = number / d->panels, first = number % d->panels * d->width;
-  int64_t n = at_most(d->width, d->outputs - first), size = d->size;
-  const char *from = d->weights + (group * d->weights_group + first * d->weights_out) * size;
-  int64_t rows = d->kernel[0], cols = d->kernel[1], depth = d->channels;
-  if (!d->grad && d->weights_step[1] == depth * d->weights_in) { /* their elements lie evenly */
-    depth *= cols;
-    cols = 1;
-    if (d->weights_step[0] == depth * d->weights_in) {
-      depth *= rows;
-      rows = 1;
-    }
-  }
-  for (int64_t i = 0; i < rows; i++)
-    for (int64_t j = 0; j < cols; j++, to += depth * d->width * size) {
-      int64_t at = i * d->weights_step[0] + (d->grad ? cols - 1 - j : j) * d->weights_step[1];
-      d->kernels->gemm.pack(d->width, n, depth, from + at * size, d->weights_out, d->weights_in,
-                            to);
-    }
-}
-
 /* --- strips --- */
 
 typedef struct {
@@ -264,12 +239,12 @@ fnn_status fnn_conv_direct_plan(const fnn_conv *conv, fnn_plan *plan, fnn_failur
 void fnn_conv_direct_run(const fnn_conv *conv, const fnn_chain *chain, fnn_team *team) {
   fnn_conv_direct d;
   if (!fnn_conv_direct_prepare(conv, &d)) return; /* not after plan */
-  const char *packed = d.weights;
+  const char *packed = d.weights.data;
   if (!conv->packed) {
     packed = team->workspace;
     fnn_range share = fnn_share(d.groups * d.panels, team);
     for (int64_t i = share.begin; i < share.end; i++)
-      conv_pack_panel(&d, i, team->workspace + i * d.panel_elements * d.size);
+      fnn_conv_pack_panel(&d.weights, i, team->workspace + i * d.panel_elements * d.size);
     fnn_team_barrier(team);
   }
   char *scratch = team->workspace + d.packed_bytes + team->id * (d.strip_bytes + d.list_bytes);

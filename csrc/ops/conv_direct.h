@@ -15,27 +15,45 @@ typedef struct {
   int64_t count, offset, offset_step;
 } fnn_conv_axis;
 
+/* Weights in panels of `width` outputs. In a panel lie, for each element of the kernel, for each channel of
+ * the input, the numbers of its outputs. Of the gradient the elements of a row are turned, so that its taps come
+ * from left to right. */
 typedef struct {
   const fnn_kernels *kernels;
   int64_t size;
+  int possible; /* whether there could be memory for them; if not, panel_elements is 0 */
+  int turned;   /* for the gradient of x */
+  const char *data;
+  int64_t groups, kernel[2];
+  int64_t channels, outputs;                      /* that are read and made, in one group */
+  int64_t group_step, out_step, in_step, step[2]; /* strides of elements */
+  int64_t width, panels;                          /* panels of one group */
+  int64_t panel_elements;
+} fnn_conv_weights;
+
+fnn_conv_weights fnn_conv_weights_of(const fnn_conv *conv);
+void fnn_conv_pack_panel(const fnn_conv_weights *weights, int64_t number, char *to);
+
+typedef struct {
+  fnn_conv_weights weights;
+  const fnn_kernels *kernels;
+  int64_t size;
   int grad; /* of x: kernels are turned */
-  const char *in, *weights, *bias;
+  const char *in, *bias;
   char *out;
   int64_t images, groups;
   int64_t in_size[2], out_size[2], kernel[2], stride[2], pad[2], dilation[2];
   int64_t channels, outputs;                /* of in and out, in one group */
   int64_t in_image, in_step[2], in_channel; /* strides in elements */
-  int64_t weights_group, weights_out, weights_in, weights_step[2];
   int64_t advance[2], spread[2], phases[2];
-  int64_t span[2];        /* pixels of the input from the first to the last tap, at most */
-  int64_t width, panels;  /* columns of a panel of packed weights, panels of a group */
-  int64_t panel_elements; /* of a whole panel */
-  int64_t height;         /* pixels of a tile */
-  int64_t block;          /* panels that stay in L2 */
-  int64_t strip[2];       /* output pixels of a task, by rows and columns of a phase */
-  int64_t strip_bytes;    /* of the padded copy of the input that a task makes */
-  int64_t list_bytes;     /* of its taps */
-  int64_t packed_bytes;   /* of the weights in the workspace, 0 where they come packed */
+  int64_t span[2]; /* pixels of the input from the first to the last tap, at most */
+  int64_t width, panels, panel_elements; /* of the weights */
+  int64_t height;                        /* pixels of a tile */
+  int64_t block;                         /* panels that stay in L2 */
+  int64_t strip[2];     /* output pixels of a task, by rows and columns of a phase */
+  int64_t strip_bytes;  /* of the padded copy of the input that a task makes */
+  int64_t list_bytes;   /* of its taps */
+  int64_t packed_bytes; /* of the weights in the workspace, 0 where they come packed */
 } fnn_conv_direct;
 
 /* Phase i of an axis, 0 <= i < spread. */

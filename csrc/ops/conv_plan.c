@@ -3,9 +3,6 @@
 
 #include <stdatomic.h>
 
-#define MOST \
-  ((int64_t)1 << 30) /* of a length, so that no sum of two products of two of them overflows */
-
 int64_t fnn_conv_threads(void) {
   static atomic_int cores;
   if (!atomic_load_explicit(&cores, memory_order_relaxed)) atomic_store(&cores, fnn_cores());
@@ -33,8 +30,8 @@ static fnn_status conv_scalars(const fnn_call *call, fnn_conv *c, fnn_failure *w
     c->stride[i] = s[FNN_CONV_STRIDE + i].i;
     c->pad[i] = s[FNN_CONV_PAD + i].i;
     c->dilation[i] = s[FNN_CONV_DILATION + i].i;
-    if (c->stride[i] < 1 || c->stride[i] > MOST || c->dilation[i] < 1 || c->dilation[i] > MOST ||
-        c->pad[i] < 0 || c->pad[i] > MOST)
+    if (c->stride[i] < 1 || c->stride[i] > FNN_CONV_MOST || c->dilation[i] < 1 ||
+        c->dilation[i] > FNN_CONV_MOST || c->pad[i] < 0 || c->pad[i] > FNN_CONV_MOST)
       return fnn_fail(why, FNN_ERR_VALUE,
                       "convolution: stride and dilation must be 1 or more, padding 0 or more");
   }
@@ -43,24 +40,38 @@ static fnn_status conv_scalars(const fnn_call *call, fnn_conv *c, fnn_failure *w
   return FNN_OK;
 }
 
+/* A kernel of one element without stride or padding is a product of two matrices, pixels by channels, where
+ * the pixels lie evenly. */
+static int conv_is_product(const fnn_conv *c) {
+  const fnn_array *in = c->op == FNN_OP_conv_grad_x ? &c->y : &c->x;
+  if (c->groups != 1 || c->w.ndim == 5) return 0;
+  for (int i = 0; i < 2; i++)
+    if (c->kernel[i] != 1 || c->stride[i] != 1 || c->pad[i] || c->in[i] != c->out[i]) return 0;
+  return (in->shape[1] == 1 || in->stride[1] == in->shape[2] * in->stride[2]) &&
+         (in->shape[0] == 1 || in->stride[0] == in->shape[1] * in->shape[2] * in->stride[2]);
+}
+
 /* The shape of what conv_pack makes, see conv_pack.c, is checked against this. */
 static int conv_packed_fits(const fnn_conv *c) {
   int grad = c->op == FNN_OP_conv_grad_x;
   int64_t read = (grad ? c->outputs : c->channels) / c->groups;
   int64_t made = (grad ? c->channels : c->outputs) / c->groups;
   int64_t width = fnn_conv_width(c->dtype, made);
-  return fnn_contiguous(&c->w) && c->w.shape[0] == c->groups * ceil_div(made, width) &&
-         c->w.shape[3] == read && c->w.shape[4] == width;
+  if (!fnn_contiguous(&c->w)) return 0;
+  if (c->w.ndim == 1) return conv_is_product(c); /* which looks at its length */
+  return c->w.shape[0] == c->groups * ceil_div(made, width) && c->w.shape[3] == read &&
+         c->w.shape[4] == width;
 }
 
 static fnn_status conv_shapes(fnn_conv *c, fnn_failure *why) {
-  c->packed = c->w.ndim == 5;
+  c->packed = c->w.ndim == 5 || c->w.ndim == 1;
   if (c->x.ndim != 4 || c->y.ndim != 4 || (c->w.ndim != 4 && !c->packed))
     return fnn_fail(why, FNN_ERR_SHAPE,
                     "convolution: arrays must be (N, H, W, C), (O, KH, KW, C / groups) and "
                     "(N, OH, OW, O)");
   for (int i = 0; i < 4; i++)
-    if (c->x.shape[i] > MOST || c->y.shape[i] > MOST || c->w.shape[i] > MOST)
+    if (c->x.shape[i] > FNN_CONV_MOST || c->y.shape[i] > FNN_CONV_MOST ||
+        (i < c->w.ndim && c->w.shape[i] > FNN_CONV_MOST))
       return fnn_fail(why, FNN_ERR_SHAPE, "convolution: an array is too long");
   c->images = c->x.shape[0];
   c->channels = c->x.shape[3];
@@ -68,13 +79,14 @@ static fnn_status conv_shapes(fnn_conv *c, fnn_failure *why) {
   for (int i = 0; i < 2; i++) {
     c->in[i] = c->x.shape[1 + i];
     c->out[i] = c->y.shape[1 + i];
-    c->kernel[i] = c->w.shape[1 + i];
+    c->kernel[i] = c->w.ndim == 1 ? 1 : c->w.shape[1 + i];
     if (c->kernel[i] < 1)
       return fnn_fail(why, FNN_ERR_SHAPE, "convolution: a kernel has one element or more");
   }
   if (c->packed && c->op == FNN_OP_conv_grad_w)
     return fnn_fail(why, FNN_ERR_SHAPE, "convolution: a gradient of weights cannot be packed");
-  if (c->groups < 1 || c->channels % c->groups || c->outputs % c->groups)
+  if (c->groups < 1 || c->groups > FNN_CONV_MOST || c->channels % c->groups ||
+      c->outputs % c->groups)
     return fnn_fail(why, FNN_ERR_SHAPE, "convolution: channels must fall into groups evenly");
   if (c->y.shape[0] != c->images)
     return fnn_fail(why, FNN_ERR_SHAPE, "convolution: as many images must come out as go in");
@@ -108,46 +120,39 @@ fnn_status fnn_conv_read(const fnn_call *call, fnn_conv *c, fnn_failure *why) {
   return FNN_OK;
 }
 
-/* A kernel of one element without stride or padding is a product of two matrices, pixels by channels, where
- * the pixels lie evenly. */
-static int conv_is_product(const fnn_conv *c) {
-  const fnn_array *in = c->op == FNN_OP_conv_grad_x ? &c->y : &c->x;
-  if (c->groups != 1 || c->packed) return 0;
-  for (int i = 0; i < 2; i++)
-    if (c->kernel[i] != 1 || c->stride[i] != 1 || c->pad[i] || c->in[i] != c->out[i]) return 0;
-  return (in->shape[1] == 1 || in->stride[1] == in->shape[2] * in->stride[2]) &&
-         (in->shape[0] == 1 || in->stride[0] == in->shape[1] * in->shape[2] * in->stride[2]);
-}
-
 fnn_conv_way fnn_conv_choose(const fnn_conv *c) {
   return conv_is_product(c) ? CONV_PRODUCT : CONV_DIRECT;
 }
 
-/* The call of matmul that it is. */
-static fnn_call conv_product(const fnn_conv *c) {
+fnn_array fnn_conv_matrix(const fnn_array *w, int grad_x) {
+  int rows = grad_x ? 0 : 3, cols = grad_x ? 3 : 0;
+  if (w->ndim == 1) return *w;
+  return (fnn_array){.data = w->data,
+                     .shape = {w->shape[rows], w->shape[cols]},
+                     .stride = {w->stride[rows], w->stride[cols]},
+                     .ndim = 2,
+                     .dtype = w->dtype};
+}
+
+/* Pixels by channels. */
+static fnn_array conv_pixels(const fnn_array *a) {
+  int along = a->shape[2] > 1 ? 2 : a->shape[1] > 1 ? 1 : 0;
+  return (fnn_array){.data = a->data,
+                     .shape = {a->shape[0] * a->shape[1] * a->shape[2], a->shape[3]},
+                     .stride = {a->stride[along], a->stride[3]},
+                     .ndim = 2,
+                     .dtype = a->dtype};
+}
+
+fnn_call fnn_conv_product(const fnn_conv *c) {
   int grad = c->op == FNN_OP_conv_grad_x;
-  const fnn_array *in = grad ? &c->y : &c->x, *out = grad ? &c->x : &c->y, *w = &c->w;
   fnn_call product = {.op = FNN_OP_matmul, .n_arrays = 4};
-  int64_t pixels = in->shape[0] * in->shape[1] * in->shape[2];
-  int64_t pixel = in->shape[2] > 1   ? in->stride[2]
-                  : in->shape[1] > 1 ? in->stride[1]
-                                     : in->stride[0];
-  product.arrays[0] = (fnn_array){.data = in->data,
-                                  .ndim = 2,
-                                  .dtype = c->dtype,
-                                  .shape = {pixels, in->shape[3]},
-                                  .stride = {pixel, in->stride[3]}};
-  product.arrays[1] = (fnn_array){.data = w->data,
-                                  .ndim = 2,
-                                  .dtype = c->dtype,
-                                  .shape = {w->shape[grad ? 0 : 3], w->shape[grad ? 3 : 0]},
-                                  .stride = {w->stride[grad ? 0 : 3], w->stride[grad ? 3 : 0]}};
+  product.arrays[0] = conv_pixels(grad ? &c->y : &c->x);
+  product.arrays[1] = fnn_conv_matrix(&c->w, grad);
   product.arrays[2] = c->bias;
-  product.arrays[3] = (fnn_array){.data = out->data,
-                                  .ndim = 2,
-                                  .dtype = c->dtype,
-                                  .shape = {pixels, out->shape[3]},
-                                  .stride = {out->shape[3], 1}};
+  product.arrays[3] = conv_pixels(grad ? &c->x : &c->y);
+  product.arrays[3].stride[0] = product.arrays[3].shape[1];
+  product.arrays[3].stride[1] = 1;
   return product;
 }
 
@@ -161,26 +166,37 @@ static fnn_call conv_product(const fnn_conv *c) {
  * conv_grad_x: dx = bias (C) + the sums of w times all dy that x's elements went to, for the same scalars;
  * with a bias it is the forward pass of a transposed convolution. */
 fnn_status fnn_conv_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why) {
+  if (call->op == FNN_OP_conv_pack) return fnn_conv_pack_plan(call, plan, why);
   fnn_conv conv;
+  fnn_chain chain;
   fnn_status status = fnn_conv_read(call, &conv, why);
-  if (status != FNN_OK) return status;
-  if (fnn_size(conv.op == FNN_OP_conv_grad_x ? &conv.x : &conv.y) == 0) return FNN_OK;
+  if (status == FNN_OK && call->op == FNN_OP_conv_chain)
+    status = fnn_conv_chain_read(call, &chain, why);
+  if (status != FNN_OK || fnn_conv_made(&conv) == 0) return status;
   if (fnn_conv_choose(&conv) == CONV_PRODUCT) {
-    fnn_call product = conv_product(&conv);
-    return fnn_gemm_plan(&product, plan, why);
+    fnn_call product = fnn_conv_product(&conv);
+    status = fnn_gemm_plan(&product, plan, why);
+  } else {
+    status = fnn_conv_direct_plan(&conv, plan, why);
   }
-  return fnn_conv_direct_plan(&conv, plan, why);
+  if (call->op == FNN_OP_conv_chain) fnn_conv_chain_cost(call, &chain, plan);
+  return status;
 }
 
 void fnn_conv_run(const fnn_call *call, fnn_team *team) {
+  if (call->op == FNN_OP_conv_pack) {
+    fnn_conv_pack_run(call, team);
+    return;
+  }
   fnn_conv conv;
   fnn_failure why;
-  if (fnn_conv_read(call, &conv, &why)) return; /* not after plan */
-  if (fnn_size(conv.op == FNN_OP_conv_grad_x ? &conv.x : &conv.y) == 0) return;
+  if (fnn_conv_read(call, &conv, &why) || fnn_conv_made(&conv) == 0) return;
+  fnn_chain chain, *end = call->op == FNN_OP_conv_chain ? &chain : NULL;
+  if (end && fnn_conv_chain_read(call, end, &why)) return;
   if (fnn_conv_choose(&conv) == CONV_PRODUCT) {
-    fnn_call product = conv_product(&conv);
-    fnn_gemm_run(&product, team);
+    fnn_call product = fnn_conv_product(&conv);
+    fnn_gemm_run_with(&product, end, team);
   } else {
-    fnn_conv_direct_run(&conv, NULL, team);
+    fnn_conv_direct_run(&conv, end, team);
   }
 }

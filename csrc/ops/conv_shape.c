@@ -5,8 +5,6 @@
 /* A block of panels stays in L2 while strips of the input pass, beside one of them and what it makes. */
 #define BLOCK_BYTES (592 << 10)
 #define STRIP_BYTES (128 << 10)
-/* Sizes beyond this are beyond any memory. */
-#define LIMIT 0x1p46
 
 /* n cut into as few equal pieces of at most `most` as can be, each a multiple of `unit`. */
 static int64_t even(int64_t n, int64_t most, int64_t unit) {
@@ -44,11 +42,10 @@ fnn_conv_axis fnn_conv_phase(const fnn_conv_direct *d, int axis, int64_t i) {
   return a;
 }
 
-/* What is read and what is written, and the weights between them. */
+/* What is read and what is written. */
 static void conv_direction(const fnn_conv *conv, fnn_conv_direct *d) {
   d->grad = conv->op == FNN_OP_conv_grad_x;
   const fnn_array *in = d->grad ? &conv->y : &conv->x, *out = d->grad ? &conv->x : &conv->y;
-  int64_t channels = conv->channels / conv->groups, outputs = conv->outputs / conv->groups;
   d->in = in->data;
   d->out = out->data;
   d->bias = fnn_present(&conv->bias) ? conv->bias.data : NULL;
@@ -66,14 +63,7 @@ static void conv_direction(const fnn_conv *conv, fnn_conv_direct *d) {
     d->spread[i] = d->grad ? conv->stride[i] : 1;
     d->phases[i] = at_most(d->spread[i], d->out_size[i]);
     d->span[i] = (conv->kernel[i] - 1) * conv->dilation[i] / d->spread[i] + 1;
-    d->weights_step[i] = conv->w.stride[1 + i];
   }
-  d->channels = d->grad ? outputs : channels;
-  d->outputs = d->grad ? channels : outputs;
-  d->weights = conv->w.data;
-  d->weights_group = outputs * conv->w.stride[0];
-  d->weights_out = conv->w.stride[d->grad ? 3 : 0];
-  d->weights_in = conv->w.stride[d->grad ? 0 : 3];
 }
 
 /* Input pixels under n pixels of a phase. */
@@ -100,21 +90,22 @@ int fnn_conv_direct_prepare(const fnn_conv *conv, fnn_conv_direct *d) {
                          .images = conv->images,
                          .groups = conv->groups};
   conv_direction(conv, d);
-  const fnn_gemm_kernels *gemm = &d->kernels->gemm;
-  int64_t taps = d->kernel[0] * d->kernel[1];
-  d->width = fnn_conv_width(conv->dtype, d->outputs);
-  d->panels = ceil_div(d->outputs, d->width);
+  d->weights = fnn_conv_weights_of(conv);
+  d->channels = d->weights.channels;
+  d->outputs = d->weights.outputs;
+  d->width = d->weights.width;
+  d->panels = d->weights.panels;
+  d->panel_elements = d->weights.panel_elements;
   int64_t cols = ceil_div(d->out_size[1], d->spread[1]);
   int64_t rows = ceil_div(d->out_size[0], d->spread[0]);
-  d->height = even(cols, gemm->direct_rows, 1);
+  d->height = even(cols, d->kernels->gemm.direct_rows, 1);
   double deep = (double)at_most(at_least(1, d->in_size[0]), d->span[0]);
-  if ((double)taps * (double)d->channels * (double)(d->groups * d->panels * d->width) > LIMIT ||
-      deep * (double)(d->height * d->advance[1] + d->span[1]) * (double)d->channels > LIMIT)
-    return 0;
-  d->panel_elements = taps * d->channels * d->width;
+  double wide = (double)(d->height * d->advance[1] + d->span[1]);
+  if (!d->weights.possible || deep * wide * (double)d->channels > FNN_CONV_LIMIT) return 0;
   d->block = even(d->panels, BLOCK_BYTES / at_least(1, d->panel_elements * d->size), 1);
   conv_cut_strips(d, cols, rows);
   int64_t under = at_most(d->in_size[0], conv_under(d, 0, d->strip[0]));
+  int64_t taps = d->kernel[0] * d->kernel[1];
   d->strip_bytes = ceil_div(under * conv_under(d, 1, d->strip[1]) * d->channels * d->size, 64) * 64;
   d->list_bytes = ceil_div(taps * (int64_t)sizeof(fnn_gemm_tap), 64) * 64;
   d->packed_bytes =

@@ -42,6 +42,7 @@ cdef extern from "fastnn.h" nogil:
     const fnn_op_info *fnn_op(int op)
     fnn_status fnn_plan_call(const fnn_call *call, c_plan *plan, fnn_failure *why)
     int64_t fnn_gemm_packs(const fnn_call *matmul)
+    int fnn_conv_packs(const fnn_call *conv, int64_t *shape)
     fnn_status fnn_launch(const fnn_call *call, fnn_failure *why)
     ctypedef struct fnn_program:
         pass

@@ -174,22 +174,29 @@ cdef int64_t multiplied(int64_t a, int64_t b, int64_t c) noexcept:
     return a * b * c
 
 
-def packed_size(tuple arrays not None, tuple scalars not None):
-    """Elements of ``gemm_pack``'s result that a ``matmul`` would rather have as its b; 0: none.
+def packed_shape(int op, tuple arrays not None, tuple scalars not None):
+    """Shape of what ``gemm_pack`` or ``conv_pack`` makes of this call's second array; (): leave it as it is.
 
-    The result has one axis; a ``matmul`` with it in b's place gives the same bits.
+    The call with the result in that array's place gives the same bits.
     """
     cdef fnn_call call
     cdef fnn_failure why
     cdef c_plan plan
     cdef fnn_status status
     cdef int64_t elements
+    cdef int64_t[FNN_MAX_DIMS] shape
+    cdef int ndim
     why.message = NULL
-    fill_call(&call, FNN_OP_matmul, arrays, scalars, &elements)
+    fill_call(&call, op, arrays, scalars, &elements)
     status = fnn_plan_call(&call, &plan, &why)
     if status != FNN_OK:
-        raise_failure(FNN_OP_matmul, status, &why, arrays)
-    return fnn_gemm_packs(&call)
+        raise_failure(op, status, &why, arrays)
+    if op == FNN_OP_matmul:
+        shape[0] = fnn_gemm_packs(&call)
+        ndim = shape[0] > 0
+    else:
+        ndim = fnn_conv_packs(&call, shape)
+    return tuple([shape[i] for i in range(ndim)])
 
 
 def cost(int op, tuple arrays not None, tuple scalars not None=()):

@@ -14,9 +14,30 @@ from typing import Any
 from ... import _core
 from ..._core import ops as op
 from ..program import Buffer, Call, Program, View
+from .part import plain
 from .uses import made_once, rebased, with_memory, writers_of
 
 __all__ = ["hoist_constants", "pack_weights"]
+
+GROUPS = 6  # the place of `groups` among a convolution's scalars
+
+
+def _pack_matrix(call: Call) -> tuple[int, tuple[float, ...]]:
+    return op.gemm_pack, ()
+
+
+def _pack_kernels(call: Call) -> tuple[int, tuple[float, ...]]:
+    return op.conv_pack, (call.scalars[GROUPS], int(call.op == op.conv_grad_x))
+
+
+# By op: the op that packs its second array, and its scalars.
+PACKERS = {
+    op.matmul: _pack_matrix,
+    op.matmul_chain: _pack_matrix,
+    op.conv: _pack_kernels,
+    op.conv_chain: _pack_kernels,
+    op.conv_grad_x: _pack_kernels,
+}
 
 
 def hoist_constants(program: Program) -> Program:
@@ -43,26 +64,25 @@ def hoist_constants(program: Program) -> Program:
 
 
 def pack_weights(program: Program) -> Program:
-    """With the right matrices of products packed in the prologue where the product would pack them itself.
+    """With weights packed in the prologue where the product or convolution would pack them itself.
 
-    The packed matrix is the one that the product would make: the bits do not change.
+    What is packed is what the call would make for itself: the bits do not change.
     """
     writers = writers_of(program)
     packed: dict[Any, View] = {}
     prologue, calls = list(program.prologue), []
     for call in program.calls:
-        weights = call.views[1] if call.op in (op.matmul, op.matmul_chain) else None
-        size = _packed_size(call) if weights is not None and _lasting(weights, writers) else 0
-        if not size:
+        weights = call.views[1] if call.op in PACKERS else None
+        shape = _packed_shape(call) if weights is not None and _lasting(weights, writers) else ()
+        if not shape:
             calls.append(call)
             continue
         assert weights is not None
-        key = (id(weights.buffer), weights.offset, weights.shape, weights.strides, size)
+        packer, scalars = PACKERS[call.op](call)
+        key = (id(weights.buffer), weights.offset, weights.shape, weights.strides, shape, scalars)
         if key not in packed:
-            packed[key] = _new_view(size, weights)
-            prologue.append(
-                replace(call, op=op.gemm_pack, views=(weights, packed[key]), scalars=())
-            )
+            packed[key] = _new_view(shape, weights)
+            prologue.append(replace(call, op=packer, views=(weights, packed[key]), scalars=scalars))
         views = (call.views[0], packed[key], *call.views[2:])
         calls.append(replace(call, views=views))
     return replace(program, calls=calls, prologue=prologue)
@@ -78,19 +98,22 @@ def _lasting(view: View, writers: Counter[int]) -> bool:
     )
 
 
-def _new_view(size: int, like: View) -> View:
-    array = _core.empty(_core.Array, (size,), like.code)
+def _new_view(shape: tuple[int, ...], like: View) -> View:
+    array = _core.empty(_core.Array, shape, like.code)
     buffer = Buffer(array.nbytes, _core.whole(array), kind="prologue")
-    return View(buffer, 0, (size,), (1,), like.code, array)
+    return View(buffer, 0, shape, plain(shape), like.code, array)
 
 
-def _packed_size(call: Call) -> int:
-    """Elements that a product wants its right matrix packed into, 0 for none."""
+def _packed_shape(call: Call) -> tuple[int, ...]:
+    """The shape that a call wants its weights packed into, () where it reads them as they lie."""
+    number, views, scalars = call.op, call.views, call.scalars
+    if number == op.matmul_chain:
+        number, views, scalars = op.matmul, (*views[:3], views[-1]), (0, 0, 0.0, 0.0)
     arrays = []
-    for view in (*call.views[:3], call.views[-1]):  # a, b, bias and c
+    for view in views:
         array = None if view is None else view.array
         if view is not None and array is None:
             stand_in = _core.empty(_core.Array, (view.buffer.size,), 4)
             array = _core.place(stand_in, view.offset, view.shape, view.strides, view.code)
         arrays.append(array)
-    return _core.packed_size(tuple(arrays), call.scalars or (0, 0, 0.0, 0.0))
+    return _core.packed_shape(number, tuple(arrays), scalars)
