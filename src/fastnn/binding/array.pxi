@@ -320,19 +320,18 @@ def empty(type cls not None, shape, int code):
 def empty_for(type cls not None, shape, int code, Array a not None, Array b=None, Array c=None):
     """A new array for what is computed from others, element by element or by a reduction.
 
-    It lies in memory as the first operand does that has all of its axes, so that images whose channels
-    come last in memory stay so; row-major where no operand says otherwise.
+    It lies in memory as the first operand does that has all of its axes in another than row-major order,
+    so that images whose channels come last in memory stay so, also beside a gradient that was made of a
+    single number; row-major where no operand says otherwise.
     """
     cdef Array y = Array.__new__(cls)
     if code < 0 or code > FNN_BOOL:
         raise ValueError(f"no dtype has code {code}")
     set_shape(&y.a, shape, code)
-    if tells_order(&a.a, &y.a):
-        lay_out_like(&y.a, &a.a)
-    elif b is not None and tells_order(&b.a, &y.a):
-        lay_out_like(&y.a, &b.a)
-    elif c is not None and tells_order(&c.a, &y.a):
-        lay_out_like(&y.a, &c.a)
+    if not (tells_order(&a.a, &y.a) and lay_out_like(&y.a, &a.a)):
+        if not (b is not None and tells_order(&b.a, &y.a) and lay_out_like(&y.a, &b.a)):
+            if c is not None and tells_order(&c.a, &y.a):
+                lay_out_like(&y.a, &c.a)
     take_memory(y)
     return y
 
