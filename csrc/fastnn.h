@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #define FNN_MAX_DIMS 8
-#define FNN_MAX_ARRAYS 12
+#define FNN_MAX_ARRAYS 13
 #define FNN_MAX_SCALARS 12
 
 typedef enum { FNN_F32, FNN_F64, FNN_I64, FNN_I32, FNN_U8, FNN_BOOL, FNN_DTYPES } fnn_dtype;

@@ -10,6 +10,7 @@ import numpy as np
 import fastnn as F
 import references as ref
 from case import ODD, Arg, Case, booleans, integers, nonzero, real, simplex, spaced
+from cases_norm import NORM
 from fastnn import losses
 
 
@@ -372,46 +373,6 @@ SOFTMAX = [
         lambda x: F.log_softmax(x, axis=1),
         lambda x: ref.log_softmax(x, 1),
         (real("l m n"),),
-    ),
-]
-
-ROWS_ODD = {"n": tuple(s for s in ODD if s > 1), "m": ODD}
-NORM = [
-    Case(
-        "layer_norm",
-        lambda x, w, b: F.layer_norm(x, x.shape[-1], w, b),
-        ref.layer_norm,
-        (real("m n"), real("n"), real("n")),
-        torch=lambda t, x, w, b: t.nn.functional.layer_norm(x, x.shape[-1:], w, b),
-        sizes=ROWS_ODD,
-        tolerance=200,
-    ),
-    Case(
-        "layer_norm-plain",
-        lambda x: F.layer_norm(x, x.shape[-1]),
-        ref.layer_norm,
-        (real("l m n"),),
-        torch=lambda t, x: t.nn.functional.layer_norm(x, x.shape[-1:]),
-        sizes=ROWS_ODD,
-        tolerance=200,
-    ),
-    Case(
-        "rms_norm",
-        lambda x, w: F.rms_norm(x, x.shape[-1], w, 1e-5),
-        ref.rms_norm,
-        (nonzero("m n"), real("n")),
-        torch=lambda t, x, w: t.nn.functional.rms_norm(x, x.shape[-1:], w, eps=1e-5),
-        sizes=ROWS_ODD,
-        tolerance=64,
-    ),
-    Case(
-        "batch_norm",
-        lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True),
-        ref.batch_norm,
-        (real("m n"), real("n"), real("n")),
-        torch=lambda t, x, w, b: t.nn.functional.batch_norm(x, None, None, w, b, training=True),
-        sizes={"m": tuple(s for s in ODD if s > 1), "n": tuple(s for s in ODD if s > 0)},
-        tolerance=400,
     ),
 ]
 

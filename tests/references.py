@@ -76,8 +76,22 @@ def rms_norm(x, weight=None, eps=1e-5):
     return y if weight is None else y * weight
 
 
-def batch_norm(x, weight=None, bias=None, eps=1e-5):
-    y = (x - x.mean(0)) / np.sqrt(x.var(0) + eps)
+def batch_norm(x, weight=None, bias=None, eps=1e-5, residual=None, high=None):
+    """Over all axes but the last; with a limit also the residual and a ramp from 0 to it."""
+    axes = tuple(range(x.ndim - 1))
+    y = (x - x.mean(axes)) / np.sqrt(x.var(axes) + eps)
+    y = y if weight is None else y * weight
+    y = y if bias is None else y + bias
+    y = y if residual is None else y + residual
+    return y if high is None else np.clip(y, 0, high)
+
+
+def group_norm(x, groups, weight=None, bias=None, eps=1e-5):
+    """Of (N, L, C), each sample over L and each group of channels."""
+    n, length, channels = x.shape
+    y = x.reshape(n, length, groups, channels // groups)
+    y = (y - y.mean((1, 3), keepdims=True)) / np.sqrt(y.var((1, 3), keepdims=True) + eps)
+    y = y.reshape(x.shape)
     y = y if weight is None else y * weight
     return y if bias is None else y + bias
 

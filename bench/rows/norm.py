@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
 from .base import Maker, Row, call, family, matrix, reals, torch, twin
+
+NO_LIMITS = -math.inf, math.inf
 
 
 def operands(m: int, c: int, dtype: str) -> list[np.ndarray]:
@@ -44,7 +47,9 @@ def batch(columns: int, grad: bool) -> Maker:
         y, mean, rstd = np.empty_like(x), np.empty(c, dtype), np.empty(c, dtype)
         rm, rv = np.zeros(c, dtype), np.ones(c, dtype)
         forward, moved = call(
-            "batch_norm", [x, w, b, rm, rv, None, y, mean, rstd, rm, rv, None], 1e-5, 0.1
+            "batch_norm",
+            [x, w, b, rm, rv, None, None, y, mean, rstd, rm, rv, None],
+            *(1e-5, 0.1, *NO_LIMITS),
         )
         forward()
         if not grad:
@@ -60,7 +65,11 @@ def batch(columns: int, grad: bool) -> Maker:
             )
             return Row("batch_norm", forward, moved, None, t)
         dx, dw, db = np.empty_like(x), np.empty_like(w), np.empty_like(b)
-        ours, moved = call("batch_norm_grad", [x, w, mean, rstd, dy, dx, dw, db], 1)
+        ours, moved = call(
+            "batch_norm_grad",
+            [x, w, b, mean, rstd, dy, None, dx, dw, db, None],
+            *(*NO_LIMITS, 1),
+        )
         t = twin(
             lambda dy, x, w, rm, rv, mean, rstd: (
                 lambda: torch.ops.aten.native_batch_norm_backward(
@@ -85,6 +94,6 @@ def _() -> Iterator[tuple[str, Maker]]:
     for columns in (8, 32, 64, 256, 768, 4096):
         yield f"layer_norm-{columns}", layer(columns, False)
         yield f"layer_norm_grad-{columns}", layer(columns, True)
-    for columns in (10, 64, 512):
+    for columns in (10, 16, 64, 512):
         yield f"batch_norm-{columns}", batch(columns, False)
         yield f"batch_norm_grad-{columns}", batch(columns, True)

@@ -4,6 +4,7 @@
 
 #include "../fastnn.h"
 #include "augment.h"
+#include "channels.h"
 #include "gemm.h"
 #include "integer.h"
 #include "loss.h"
@@ -25,6 +26,7 @@ typedef struct {
   fnn_softmax_kernels softmax;
   fnn_loss_kernels loss;
   fnn_norm_kernels norm;
+  fnn_channels_kernels channels;
   fnn_move_kernels move;
   fnn_random_kernels random;
   fnn_optimizer_kernels optimizer;
@@ -41,6 +43,7 @@ typedef struct {
    .softmax = FNN_SOFTMAX_KERNELS(real),     \
    .loss = FNN_LOSS_KERNELS(real),           \
    .norm = FNN_NORM_KERNELS(real),           \
+   .channels = FNN_CHANNELS_KERNELS(real),   \
    .move = FNN_MOVE_KERNELS(real),           \
    .random = FNN_RANDOM_KERNELS(real),       \
    .optimizer = FNN_OPTIMIZER_KERNELS(real), \

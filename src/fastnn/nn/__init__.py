@@ -19,25 +19,28 @@ from .activation import (
     Tanh,
     activation,
 )
+from .batch_norm import BatchNorm1d, BatchNorm2d
 from .container import Identity, Lambda, ModuleDict, ModuleList, Residual, Sequential
 from .conv import Conv1d, Conv2d, SeparableConv2d
 from .conv_transpose import ConvTranspose1d, ConvTranspose2d
 from .dropout import AlphaDropout, Dropout, GaussianNoise
 from .embedding import Embedding
+from .group_norm import GroupNorm, InstanceNorm1d, InstanceNorm2d
 from .hooks import HookHandle
 from .linear import Linear
 from .module import Module
-from .norm import BatchNorm1d, LayerNorm, RMSNorm
+from .norm import LayerNorm, RMSNorm
 from .parameter import Parameter
 from .shape import Flatten
 from .state import LoadResult
 from .summary import Summary
 
 __all__ = [
-    "ELU", "GELU", "SELU", "AlphaDropout", "BatchNorm1d", "Conv1d", "Conv2d", "ConvTranspose1d",
-    "ConvTranspose2d", "Dropout", "Embedding", "Flatten", "GaussianNoise", "Hardsigmoid",
-    "Hardswish", "Hardtanh", "HookHandle", "Identity", "Lambda", "LayerNorm", "LeakyReLU", "Linear",
-    "LoadResult", "LogSoftmax", "Mish", "Module", "ModuleDict", "ModuleList", "Parameter",
-    "RMSNorm", "ReLU", "ReLU6", "Residual", "SeparableConv2d", "Sequential", "SiLU", "Sigmoid",
-    "Softmax", "Softplus", "Summary", "Tanh", "activation",
+    "ELU", "GELU", "SELU", "AlphaDropout", "BatchNorm1d", "BatchNorm2d", "Conv1d", "Conv2d",
+    "ConvTranspose1d", "ConvTranspose2d", "Dropout", "Embedding", "Flatten", "GaussianNoise",
+    "GroupNorm", "Hardsigmoid", "Hardswish", "Hardtanh", "HookHandle", "Identity", "InstanceNorm1d",
+    "InstanceNorm2d", "Lambda", "LayerNorm", "LeakyReLU", "Linear", "LoadResult", "LogSoftmax",
+    "Mish", "Module", "ModuleDict", "ModuleList", "Parameter", "RMSNorm", "ReLU", "ReLU6",
+    "Residual", "SeparableConv2d", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus",
+    "Summary", "Tanh", "activation",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Normalisation: LayerNorm, RMSNorm, BatchNorm1d."""
+"""Normalisation of each sample over its last axes: LayerNorm, RMSNorm."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from .. import ops
 from ..autograd import no_grad
 from ..dtypes import as_dtype
-from ..tensor import Tensor, as_tensor, ones, zeros
-from ._check import positive, real, shape_of
+from ..tensor import Tensor, ones, zeros
+from ._check import real, shape_of
 from .module import Module
 from .parameter import Parameter
 
@@ -61,7 +61,7 @@ class LayerNorm(Module):
 
     def reset_parameters(self) -> None:
         """Ones and zeros again."""
-        _reset(self)
+        reset_affine(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., *normalized_shape) to the same shape."""
@@ -122,7 +122,7 @@ class RMSNorm(Module):
 
     def reset_parameters(self) -> None:
         """Ones again."""
-        _reset(self)
+        reset_affine(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., *normalized_shape) to the same shape."""
@@ -137,111 +137,8 @@ class RMSNorm(Module):
         )
 
 
-class BatchNorm1d(Module):
-    """Normalises each feature over the batch: `(x - mean) / sqrt(var + eps) * weight + bias`.
-
-    Ioffe and Szegedy 2015. In training the batch's mean and biased variance are used, and the
-    running ones move towards the batch's mean and unbiased variance by `momentum`; in evaluation
-    the running ones are used.
-
-    Parameters
-    ----------
-    num_features : int
-        The second axis of the input, (N, C) or (N, C, L).
-    eps : float
-        Added to the variance.
-    momentum : float or None
-        Of the running statistics; None averages all batches equally.
-    affine : bool
-        Whether there are a weight and a bias.
-    track_running_stats : bool
-        Without them the batch's statistics are used in evaluation too.
-
-    Attributes
-    ----------
-    weight, bias : (num_features,), starting as ones and zeros
-    running_mean, running_var : buffers, (num_features,)
-    num_batches_tracked : buffer, int64, ()
-
-    Examples
-    --------
-    >>> import fastnn
-    >>> from fastnn import nn
-    >>> nn.BatchNorm1d(4)(fastnn.ones((8, 4))).shape
-    (8, 4)
-    """
-
-    weight: Parameter | None
-    bias: Parameter | None
-    running_mean: Tensor | None
-    running_var: Tensor | None
-    num_batches_tracked: Tensor | None
-
-    def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        *,
-        dtype: Any = "float32",
-    ) -> None:
-        super().__init__()
-        self.num_features = positive("BatchNorm1d", "num_features", num_features)
-        self.eps = real("BatchNorm1d", "eps", eps, 0)
-        self.momentum = (
-            None if momentum is None else real("BatchNorm1d", "momentum", momentum, 0, 1)
-        )
-        self.track_running_stats = track_running_stats
-        shape, dtype = (self.num_features,), as_dtype(dtype)
-        self.weight = Parameter(ones(shape, dtype)) if affine else None
-        self.bias = Parameter(zeros(shape, dtype)) if affine else None
-        self.register_buffer("running_mean", zeros(shape, dtype) if track_running_stats else None)
-        self.register_buffer("running_var", ones(shape, dtype) if track_running_stats else None)
-        self.register_buffer(
-            "num_batches_tracked", zeros((), "int64") if track_running_stats else None
-        )
-
-    def reset_parameters(self) -> None:
-        """The starting values again, of the running statistics too."""
-        _reset(self)
-        with no_grad():
-            if self.running_mean is not None and self.running_var is not None:
-                self.running_mean.zero_()
-                self.running_var.fill_(1)
-            if self.num_batches_tracked is not None:
-                self.num_batches_tracked.zero_()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C) or (N, C, L) to the same shape."""
-        x = as_tensor(x)
-        if x.ndim not in (2, 3) or x.shape[1] != self.num_features:
-            n = self.num_features
-            raise ValueError(f"BatchNorm1d: x must be (N, {n}) or (N, {n}, L), not {x.shape}")
-        return ops.batch_norm(
-            x,
-            self.running_mean,
-            self.running_var,
-            self.weight,
-            self.bias,
-            training=self.training or self.running_mean is None,
-            momentum=self.momentum,
-            eps=self.eps,
-            num_batches_tracked=self.num_batches_tracked,
-        )
-
-    def count_flops(self, inputs: tuple[Any, ...], output: Any) -> int:
-        return int(output.size) * 2
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
-            f"affine={self.weight is not None}, track_running_stats={self.track_running_stats}"
-        )
-
-
-def _reset(layer: Any) -> None:
+def reset_affine(layer: Any) -> None:
+    """A layer's weight becomes ones and its bias zeros."""
     with no_grad():
         if layer.weight is not None:
             layer.weight.fill_(1)

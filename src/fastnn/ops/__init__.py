@@ -3,6 +3,7 @@
 from .activation import *
 from .arithmetic import *
 from .assign import *
+from .batch_norm import *
 from .broadcast import *
 from .comparison import *
 from .conv import *
@@ -11,6 +12,7 @@ from .dropout import *
 from .einsum import *
 from .elementary import *
 from .gather import *
+from .group_norm import *
 from .index import *
 from .join import *
 from .linalg import *
