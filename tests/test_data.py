@@ -3,6 +3,7 @@
 import gzip
 import os
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -214,7 +215,7 @@ def test_missing_files_are_named(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match=r"did not find t10k-labels-idx1-ubyte .or .gz. in"):
         datasets.fashion_mnist(tmp_path)
     for read in (
-        datasets.cifar10_subset, datasets.sms_spam, datasets.names, datasets.tiny_shakespeare,
+        datasets.cifar10, datasets.cifar10_subset, datasets.sms_spam, datasets.names, datasets.tiny_shakespeare,
         datasets.california_housing, datasets.etth1,
     ):  # fmt: skip
         with pytest.raises(FileNotFoundError, match="did not find"):
@@ -251,6 +252,16 @@ def test_damaged_idx_files(tmp_path, name, content, message):
     assert name in str(caught.value)
 
 
+def test_images_with_a_channel(tmp_path):
+    write_mnist(tmp_path)
+    (x, _), (x_test, _) = datasets.mnist(tmp_path, channels=True, scale=False)
+    assert (x.shape, x_test.shape, x.dtype) == ((5, 1, 28, 28), (2, 1, 28, 28), "uint8")
+    assert (x[:, 0] == datasets.mnist(tmp_path, scale=False)[0][0]).all()
+    assert datasets.digits(channels=True)[0][0].shape == (1438, 1, 8, 8)
+    with pytest.raises(ValueError, match="flatten and channels exclude each other"):
+        datasets.digits(flatten=True, channels=True)
+
+
 def test_idx_of_other_types(tmp_path):
     for kind, dtype in ((9, ">i1"), (11, ">i2"), (12, ">i4"), (13, ">f4"), (14, ">f8")):
         array = np.arange(6).reshape(2, 3).astype(dtype)
@@ -258,6 +269,127 @@ def test_idx_of_other_types(tmp_path):
         found = read_idx(tmp_path / "f")
         assert found.dtype.isnative
         assert found.tolist() == array.tolist()
+
+
+# --- CIFAR-10 ---
+
+
+def write_cifar(folder, n=3):
+    folder.mkdir(exist_ok=True)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (6, n, 3, 32, 32), np.uint8)
+    labels = rng.integers(0, 10, (6, n), np.uint8)
+    for i in range(6):
+        rows = np.concatenate([labels[i][:, None], images[i].reshape(n, -1)], axis=1)
+        name = "test_batch.bin" if i == 5 else f"data_batch_{i + 1}.bin"
+        (folder / name).write_bytes(rows.tobytes())
+    return images, labels
+
+
+@pytest.mark.parametrize("folder", ["cifar10", "cifar-10-batches-bin", "."])
+def test_cifar_in_its_binary_form(tmp_path, folder):
+    images, labels = write_cifar(tmp_path / folder)
+    (x, y), (x_test, y_test) = datasets.cifar10(tmp_path, scale=False)
+    assert (x == images[:5].reshape(15, 3, 32, 32)).all()
+    assert (x_test == images[5]).all()
+    assert y.tolist() == labels[:5].ravel().tolist()
+    assert (y_test.tolist(), y.dtype) == (labels[5].tolist(), "int64")
+    for part in (x, x_test, datasets.cifar10(tmp_path)[0][0]):
+        assert part.transpose(0, 2, 3, 1).flags.c_contiguous, "channels come last in memory"
+    with pytest.raises(FileNotFoundError, match=r"cifar10_subset\.npz"):
+        datasets.cifar10_subset(tmp_path)
+
+
+def test_cifar_as_arrays(tmp_path):
+    images, labels = np.zeros((4, 32, 32, 3), np.uint8), np.arange(4)
+    parts = {"train_images": images, "train_labels": labels}
+    parts |= {"test_images": images[:2], "test_labels": labels[:2]}
+    np.savez(tmp_path / "cifar10.npz", **parts)
+    (x, y), (x_test, _) = datasets.cifar10(tmp_path, subset=False)
+    assert (x.shape, x.dtype, y.tolist()) == ((4, 3, 32, 32), "float32", [0, 1, 2, 3])
+    assert len(x_test) == 2
+    for name, value, message in (
+        ("train_images", images[:3], r"int64 labels \(4,\) for 3 images"),
+        (
+            "test_images",
+            images.astype(float),
+            r"test_images is float64 \(4, 32, 32, 3\), not uint8",
+        ),
+        ("train_labels", labels + 7, "a label is 10, wanted 0 to 9"),
+    ):
+        np.savez(tmp_path / "cifar10.npz", **{**parts, name: value})
+        with pytest.raises(ValueError, match=message):
+            datasets.cifar10(tmp_path)
+
+
+def test_damaged_cifar(tmp_path):
+    write_cifar(tmp_path)
+    (tmp_path / "data_batch_3.bin").write_bytes(b"x" * 5000)
+    with pytest.raises(ValueError, match=r"data_batch_3.bin: damaged: 5000 bytes"):
+        datasets.cifar10(tmp_path)
+    (tmp_path / "data_batch_3.bin").unlink()
+    with pytest.raises(
+        FileNotFoundError, match=r"cifar10_subset.npz.*or the binary version's data_batch_1"
+    ):
+        datasets.cifar10(tmp_path)
+
+
+# --- images in folders ---
+
+
+def draw(path, size=(6, 4), colour=(10, 20, 30), mode="RGB"):
+    image = pytest.importorskip("PIL.Image")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.new(mode, size, colour).save(path)
+
+
+def test_image_folder(tmp_path):
+    draw(tmp_path / "dogs" / "b.png", colour=(0, 0, 255))
+    draw(tmp_path / "dogs" / "old" / "a.PNG", colour=(0, 255, 0))
+    draw(tmp_path / "cats" / "1.bmp", colour=(255, 0, 0))
+    draw(tmp_path / "cats" / "2.png", colour=7, mode="L")
+    (tmp_path / "dogs" / "notes.txt").write_text("none")
+    (tmp_path / ".hidden").mkdir()
+    x, y, names = datasets.image_folder(tmp_path)
+    assert (x.shape, x.dtype, y.tolist(), names) == (
+        (4, 3, 4, 6),
+        "uint8",
+        [0, 0, 1, 1],
+        ["cats", "dogs"],
+    )
+    assert x[:, :, 0, 0].tolist() == [[255, 0, 0], [7, 7, 7], [0, 0, 255], [0, 255, 0]]
+    assert x.transpose(0, 2, 3, 1).flags.c_contiguous
+    grey, _, _ = datasets.image_folder(tmp_path, mode="L", size=(8, 2), scale=True)
+    assert (grey.shape, grey.dtype) == ((4, 1, 8, 2), "float32")
+    assert grey.max() <= 1
+
+
+def test_image_folders_that_are_wrong(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        datasets.image_folder(tmp_path / "nothing")
+    with pytest.raises(FileNotFoundError, match="has no folders; put the images of each class"):
+        datasets.image_folder(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"empty: has no images"):
+        datasets.image_folder(tmp_path)
+    draw(tmp_path / "empty" / "a.png")
+    draw(tmp_path / "full" / "b.png", size=(5, 5))
+    with pytest.raises(ValueError, match=r"b.png: 5 x 5 pixels, but .*a.png has 4 x 6; give size="):
+        datasets.image_folder(tmp_path)
+    assert datasets.image_folder(tmp_path, size=5)[0].shape == (2, 3, 5, 5)
+    (tmp_path / "full" / "c.jpg").write_bytes(b"<html>")
+    with pytest.raises(ValueError, match=r"c.jpg: damaged, or no image"):
+        datasets.image_folder(tmp_path, size=5)
+    with pytest.raises(ValueError, match="mode is 'CMYK'"):
+        datasets.image_folder(tmp_path, mode="CMYK")
+    with pytest.raises(ValueError, match="size must be a whole number"):
+        datasets.image_folder(tmp_path, size=(5, 0))
+
+
+def test_image_folder_without_pillow(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(ImportError, match=r"pip install fastnn\[images\]"):
+        datasets.image_folder(tmp_path)
 
 
 # --- text and tables ---
@@ -289,8 +421,10 @@ def test_real_images():
         assert x_test.shape == (10000, 28, 28)
         assert np.bincount(y).sum() == 60000
         assert len(y_test) == 10000
-    (x, y), (x_test, y_test) = datasets.cifar10_subset()
+    (x, y), (x_test, y_test) = datasets.cifar10()
     assert x.shape == (6000, 3, 32, 32)
+    assert x.transpose(0, 2, 3, 1).flags.c_contiguous
+    assert (x == datasets.cifar10_subset()[0][0]).all()
     assert np.bincount(y).tolist() == [600] * 10
     assert len(x_test) == len(y_test) == 2000
 

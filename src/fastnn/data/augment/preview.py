@@ -101,7 +101,7 @@ def preview(
         matplotlib is not installed: ``pip install fastnn[plot]``.
     """
     try:
-        from matplotlib.figure import Figure  # type: ignore[import-not-found]
+        from matplotlib.figure import Figure  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:
         raise ImportError("preview needs matplotlib: pip install fastnn[plot]") from error
     grid = examples(images, transforms, rows=rows, columns=columns, seed=seed)
