@@ -10,6 +10,7 @@ import numpy as np
 import fastnn as F
 import references as ref
 from case import ODD, Arg, Case, booleans, integers, nonzero, real, simplex, spaced
+from cases_conv import CONV
 from cases_norm import NORM
 from fastnn import losses
 
@@ -660,6 +661,6 @@ LOSSES = [
     ),
 ]  # fmt: skip
 
-CASES = UNARY + BINARY + REDUCE + SOFTMAX + NORM + LINALG + MOVE + LOSSES
+CASES = UNARY + BINARY + REDUCE + SOFTMAX + NORM + LINALG + MOVE + LOSSES + CONV
 
 assert len({c.name for c in CASES}) == len(CASES), "two cases have one name"

@@ -1,6 +1,5 @@
 """Convolutions against numpy, and against torch where it is installed."""
 
-import itertools
 import math
 
 import numpy as np
@@ -9,76 +8,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import fastnn
+from cases_conv import convolve, correlate, spread
 from fastnn import Tensor, nn, ops
 from fastnn.autograd import gradcheck
 
 RNG = np.random.default_rng(0)
-
-
-# --- the reference: plain sums over the kernel's elements, in float64 ---
-
-
-def convolve(x, w, stride, before, dilation, groups, places):
-    """y[n, o, p] = the sum over c, k of w[o, c, k] * x[n, c, p * stride + k * dilation - before]."""
-    y = np.zeros((len(x), len(w), *places))
-    for padded, tap, k in taps(x, w, stride, before, dilation, places):
-        for g in range(groups):
-            o, c = part(len(w), groups, g), part(x.shape[1], groups, g)
-            y[:, o] += np.einsum(
-                "nc...,oc->no...", padded[(slice(None), c, *tap)], w[(o, slice(None), *k)]
-            )
-    return y
-
-
-def spread(y, w, stride, before, dilation, groups, places):
-    """The sums the other way: what each y adds to the places that it was made from."""
-    channels = w.shape[1] * groups
-    x = np.zeros((len(y), channels, *places))
-    for padded, tap, k in taps(x, w, stride, before, dilation, y.shape[2:]):
-        for g in range(groups):
-            o, c = part(len(w), groups, g), part(channels, groups, g)
-            padded[(slice(None), c, *tap)] += np.einsum(
-                "no...,oc->nc...", y[:, o], w[(o, slice(None), *k)]
-            )
-        inner = tuple(slice(b, b + n) for b, n in zip(before, places, strict=True))
-        x = padded[(..., *inner)]
-    return x
-
-
-def correlate(x, y, kernel, stride, before, dilation, groups):
-    w = np.zeros((y.shape[1], x.shape[1] // groups, *kernel))
-    for padded, tap, k in taps(x, w, stride, before, dilation, y.shape[2:]):
-        for g in range(groups):
-            o, c = part(len(w), groups, g), part(x.shape[1], groups, g)
-            seen = padded[(slice(None), c, *tap)]
-            w[(o, slice(None), *k)] = np.tensordot(
-                y[:, o], seen, [(0, *range(2, y.ndim)), (0, *range(2, y.ndim))]
-            )
-    return w
-
-
-def part(count, groups, g):
-    return slice(count // groups * g, count // groups * (g + 1))
-
-
-def taps(x, w, stride, before, dilation, places):
-    """For each element of the kernel: x with zeros around, and where in it that element is for all places."""
-    after = [
-        max(0, (p - 1) * s + (k - 1) * d + 1 - b - n)
-        for p, s, k, d, b, n in zip(
-            places, stride, w.shape[2:], dilation, before, x.shape[2:], strict=True
-        )
-    ]
-    padded = np.pad(x, ((0, 0), (0, 0), *zip(before, after, strict=True)))
-    for k in itertools.product(*map(range, w.shape[2:])):
-        yield (
-            padded,
-            tuple(
-                slice(i * d, i * d + (p - 1) * s + 1, s)
-                for i, d, p, s in zip(k, dilation, places, stride, strict=True)
-            ),
-            k,
-        )
 
 
 # --- random convolutions ---
