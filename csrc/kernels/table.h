@@ -5,6 +5,7 @@
 #include "../fastnn.h"
 #include "augment.h"
 #include "channels.h"
+#include "conv.h"
 #include "gemm.h"
 #include "integer.h"
 #include "loss.h"
@@ -22,6 +23,7 @@ typedef struct {
   const fnn_map_kernel *map; /* FNN_OPS entries, by op number; NULL for an op of another family */
   const fnn_integer_kernels *integer; /* of every ISA one, for both real types */
   fnn_gemm_kernels gemm;
+  fnn_conv_kernels conv;
   fnn_reduce_kernels reduce;
   fnn_softmax_kernels softmax;
   fnn_loss_kernels loss;
@@ -39,6 +41,7 @@ typedef struct {
    .map = map_kernels_##real,                \
    .integer = &integer_kernels,              \
    .gemm = FNN_GEMM_KERNELS(real),           \
+   .conv = FNN_CONV_KERNELS(real),           \
    .reduce = FNN_REDUCE_KERNELS(real),       \
    .softmax = FNN_SOFTMAX_KERNELS(real),     \
    .loss = FNN_LOSS_KERNELS(real),           \

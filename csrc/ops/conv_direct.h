@@ -49,7 +49,8 @@ typedef struct {
   int64_t span[2]; /* pixels of the input from the first to the last tap, at most */
   int64_t width, panels, panel_elements; /* of the weights */
   int64_t height;                        /* pixels of a tile */
-  int64_t block;                         /* panels that stay in L2 */
+  int slide; /* whether tiles of enough pixels are those that slide along a row: kernels/conv.h */
+  int64_t block;        /* panels that stay in L2 */
   int64_t strip[2];     /* output pixels of a task, by rows and columns of a phase */
   int64_t strip_bytes;  /* of the padded copy of the input that a task makes */
   int64_t list_bytes;   /* of its taps */
