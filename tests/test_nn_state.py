@@ -135,3 +135,11 @@ def test_exchange_with_torch():
         )
     for (name, p), q in zip(ours.named_buffers(), theirs.buffers(), strict=True):
         np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=1e-9, err_msg=name)
+
+
+def test_state_after_a_prediction_has_the_same_names():
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    names = list(model.state_dict())
+    model.predict(np.zeros((2, 3), "float32"))
+    assert list(model.state_dict()) == names
+    model.load_state_dict(model.state_dict())

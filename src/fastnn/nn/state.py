@@ -36,7 +36,8 @@ def named_tensors(module: Module, prefix: str = "") -> Iterator[tuple[str, Tenso
         if persistent and value is not None:
             yield prefix + name, value
     for name, value in tuple(module.__dict__.items()):
-        if hasattr(value, "_buffer_names"):  # a Module; importing it here would be a circle
+        # A Module; importing it here would be a circle. Not what passes on to one, as `predict` keeps.
+        if "_buffer_names" in getattr(value, "__dict__", ()):
             yield from named_tensors(value, f"{prefix}{name}.")
 
 
