@@ -12,6 +12,7 @@ import references as ref
 from case import ODD, Arg, Case, booleans, integers, nonzero, real, simplex, spaced
 from cases_conv import CONV
 from cases_norm import NORM
+from cases_pool import POOL
 from fastnn import losses
 
 
@@ -661,6 +662,6 @@ LOSSES = [
     ),
 ]  # fmt: skip
 
-CASES = UNARY + BINARY + REDUCE + SOFTMAX + NORM + LINALG + MOVE + LOSSES + CONV
+CASES = UNARY + BINARY + REDUCE + SOFTMAX + NORM + LINALG + MOVE + LOSSES + CONV + POOL
 
 assert len({c.name for c in CASES}) == len(CASES), "two cases have one name"

@@ -134,3 +134,47 @@ def focal(x, target, gamma=2.0, alpha=0.25):
     hit = p * target + (1 - p) * (1 - target)
     share = alpha * target + (1 - alpha) * (1 - target)
     return share * (1 - hit) ** gamma * bce_with_logits(x, target)
+
+
+def windows(n, kernel, stride=None, padding=0, dilation=1, ceil_mode=False):
+    """For each window along an axis of n: its elements, and how many it has in the padded axis."""
+    stride = stride or kernel
+    reach = dilation * (kernel - 1) + 1
+    end = n + 2 * padding
+    starts = [s for s in range(0, end, stride) if s + reach <= end]
+    if ceil_mode:
+        starts = [s for s in range(0, n + padding, stride) if s + reach < end + stride]
+    if not starts:
+        raise ValueError("no window fits")
+    found = []
+    for start in starts:
+        taps = [start - padding + k * dilation for k in range(kernel)]
+        found.append(([t for t in taps if 0 <= t < n], sum(t < n + padding for t in taps)))
+    return found
+
+
+def even_windows(n, count):
+    """Windows that cover n elements evenly, as PyTorch's adaptive pooling has them."""
+    ranges = [range(i * n // count, -(-(i + 1) * n // count)) for i in range(count)]
+    return [(list(r), len(r)) for r in ranges]
+
+
+def max_pool(x, rows, columns):
+    if x.shape[2] == 0 or x.shape[3] == 0:
+        raise ValueError("no pixels")
+    y = np.empty((*x.shape[:2], len(rows), len(columns)))
+    for i, (r, _) in enumerate(rows):
+        for j, (c, _) in enumerate(columns):
+            y[:, :, i, j] = x[:, :, r][:, :, :, c].max((2, 3))
+    return y
+
+
+def avg_pool(x, rows, columns, count_include_pad=True):
+    if x.shape[2] == 0 or x.shape[3] == 0:
+        raise ValueError("no pixels")
+    y = np.empty((*x.shape[:2], len(rows), len(columns)))
+    for i, (r, high) in enumerate(rows):
+        for j, (c, wide) in enumerate(columns):
+            count = high * wide if count_include_pad else len(r) * len(c)
+            y[:, :, i, j] = x[:, :, r][:, :, :, c].sum((2, 3)) / count
+    return y

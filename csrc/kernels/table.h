@@ -13,6 +13,7 @@
 #include "move.h"
 #include "norm.h"
 #include "optimizer.h"
+#include "pool.h"
 #include "probe.h"
 #include "random.h"
 #include "reduce.h"
@@ -34,6 +35,7 @@ typedef struct {
   fnn_optimizer_kernels optimizer;
   fnn_probe_kernels probe;
   fnn_augment_kernels augment;
+  fnn_pool_kernels pool;
 } fnn_kernels;
 
 #define FNN_TABLE(real, lanes_)              \
@@ -51,7 +53,8 @@ typedef struct {
    .random = FNN_RANDOM_KERNELS(real),       \
    .optimizer = FNN_OPTIMIZER_KERNELS(real), \
    .probe = FNN_PROBE_KERNELS(real),         \
-   .augment = FNN_AUGMENT_KERNELS(real)}
+   .augment = FNN_AUGMENT_KERNELS(real),     \
+   .pool = FNN_POOL_KERNELS(real)}
 
 /* One table an ISA: [0] float, [1] double. */
 extern const fnn_kernels fnn_kernels_portable[2], fnn_kernels_avx2[2], fnn_kernels_avx512[2],

@@ -112,6 +112,11 @@ FNN_INLINE fnn_u64v vu_mul32(fnn_u64v a, fnn_u64v b) {
 #define v_le FNN_R(v_le)
 #define v_eq FNN_R(v_eq)
 #define v_is_nan FNN_R(v_is_nan)
+#define vi_eq FNN_R(vi_eq)
+#define vi_load_small FNN_R(vi_load_small)
+#define vi_load_small_n FNN_R(vi_load_small_n)
+#define vi_store_small FNN_R(vi_store_small)
+#define vi_store_small_n FNN_R(vi_store_small_n)
 #define m_and FNN_R(m_and)
 #define m_or FNN_R(m_or)
 #define m_not FNN_R(m_not)
@@ -130,6 +135,7 @@ FNN_INLINE fnn_u64v vu_mul32(fnn_u64v a, fnn_u64v b) {
 #define m_store FNN_R(m_store)
 #define m_store_n FNN_R(m_store_n)
 #define v_transpose FNN_R(v_transpose)
+#define v_even FNN_R(v_even)
 
 /* kernels/math.inc */
 #define v_exp FNN_R(v_exp)

@@ -31,16 +31,32 @@ from .linear import Linear
 from .module import Module
 from .norm import LayerNorm, RMSNorm
 from .parameter import Parameter
+from .pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AvgPool1d,
+    AvgPool2d,
+    GlobalAvgPool1d,
+    GlobalAvgPool2d,
+    GlobalMaxPool1d,
+    GlobalMaxPool2d,
+    MaxPool1d,
+    MaxPool2d,
+)
 from .shape import Flatten
 from .state import LoadResult
 from .summary import Summary
 
 __all__ = [
-    "ELU", "GELU", "SELU", "AlphaDropout", "BatchNorm1d", "BatchNorm2d", "Conv1d", "Conv2d",
-    "ConvTranspose1d", "ConvTranspose2d", "Dropout", "Embedding", "Flatten", "GaussianNoise",
-    "GroupNorm", "Hardsigmoid", "Hardswish", "Hardtanh", "HookHandle", "Identity", "InstanceNorm1d",
-    "InstanceNorm2d", "Lambda", "LayerNorm", "LeakyReLU", "Linear", "LoadResult", "LogSoftmax",
-    "Mish", "Module", "ModuleDict", "ModuleList", "Parameter", "RMSNorm", "ReLU", "ReLU6",
-    "Residual", "SeparableConv2d", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus",
-    "Summary", "Tanh", "activation",
+    "ELU", "GELU", "SELU", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d", "AlphaDropout", "AvgPool1d", "AvgPool2d", "BatchNorm1d", "BatchNorm2d",
+    "Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d", "Dropout", "Embedding", "Flatten",
+    "GaussianNoise", "GlobalAvgPool1d", "GlobalAvgPool2d", "GlobalMaxPool1d", "GlobalMaxPool2d",
+    "GroupNorm", "Hardsigmoid", "Hardswish", "Hardtanh", "HookHandle", "Identity",
+    "InstanceNorm1d", "InstanceNorm2d", "Lambda", "LayerNorm", "LeakyReLU", "Linear",
+    "LoadResult", "LogSoftmax", "MaxPool1d", "MaxPool2d", "Mish", "Module", "ModuleDict",
+    "ModuleList", "Parameter", "RMSNorm", "ReLU", "ReLU6", "Residual", "SeparableConv2d",
+    "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Summary", "Tanh", "activation",
 ]  # fmt: skip

@@ -17,6 +17,7 @@ from .index import *
 from .join import *
 from .linalg import *
 from .norm import *
+from .pooling import *
 from .reduce import *
 from .shape import *
 from .softmax import *
