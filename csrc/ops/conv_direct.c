@@ -12,8 +12,10 @@
 
 #include "conv_direct.h"
 
-#define TASKS \
-  6 /* of each thread, where they can be had: one that is kept from its core leaves them */
+/* Tasks for each thread where they can be had, as one that is kept from its core leaves them to the others; of
+ * more than MANY_TASKS some go together. */
+#define TASKS 3
+#define MANY_TASKS 24
 
 /* --- strips --- */
 
@@ -181,18 +183,33 @@ typedef struct {
   int64_t strip[2], strips[2], blocks, count, each;
 } conv_list;
 
-/* Strips become lower where there are too few tasks, and many small tasks go together. */
+/* Rows of a strip, at most d->strip[0], of `rows` in each of so many others: what takes the threads least time
+ * where each task costs half a row besides its rows. */
+static int64_t conv_strip_rows(const fnn_conv_direct *d, int64_t rows, int64_t others, int threads) {
+  int64_t most = at_most(d->strip[0], rows), best = 1;
+  if (threads == 1 || others >= MANY_TASKS * threads) return most;
+  double least = 0;
+  for (int64_t n = 1; n <= most; n++) {
+    int64_t tasks = others * ceil_div(rows, n);
+    if (n > 1 && tasks < TASKS * threads) break;
+    double time = (double)ceil_div(tasks, threads) * ((double)n + 0.5);
+    if (n > 1 && time > least) continue;
+    best = n;
+    least = time;
+  }
+  return best;
+}
+
 static conv_list conv_cut(const fnn_conv_direct *d, int threads) {
   conv_list list = {.strip = {d->strip[0], d->strip[1]}, .blocks = ceil_div(d->panels, d->block)};
   int64_t rows = ceil_div(d->out_size[0], d->spread[0]);
   list.strips[1] = ceil_div(ceil_div(d->out_size[1], d->spread[1]), d->strip[1]);
   int64_t others =
       d->groups * list.blocks * d->images * d->phases[0] * d->phases[1] * list.strips[1];
-  int64_t wanted = threads > 1 ? ceil_div(threads * TASKS, others) : 1;
-  list.strip[0] = at_most(list.strip[0], ceil_div(rows, wanted));
+  list.strip[0] = conv_strip_rows(d, rows, others, threads);
   list.strips[0] = ceil_div(rows, list.strip[0]);
   list.count = others * list.strips[0];
-  list.each = at_least(1, list.count / (threads * 4 * TASKS));
+  list.each = at_least(1, list.count / (threads * MANY_TASKS));
   return list;
 }
 
