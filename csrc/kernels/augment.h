@@ -27,6 +27,8 @@ typedef struct {
                  void *y);
   /* y = pixels of x, n of them and bytes each, from the last to the first. y has room for 16 bytes more. */
   void (*mirror)(int64_t n, int64_t channels, const uint8_t *x, uint8_t *y);
+  /* n pixels of three channels of x as four of y, of which the last is anything. x has one number more. */
+  void (*widen)(int64_t n, const void *x, void *y);
   /* A row of n pixels of a picture that is turned or stretched: pixel i is at column m[0] i + m[1], row
    * m[2] i + m[3] of the plane, between the centres of four of its pixels. */
   void (*resample)(int64_t n, const fnn_plane *plane, const double m[4], void *y);
@@ -43,6 +45,7 @@ typedef struct {
   {.from_bytes = augment_from_bytes_##real, \
    .affine = augment_affine_##real,         \
    .mirror = augment_mirror,                \
+   .widen = augment_widen_##real,           \
    .resample = augment_resample_##real,     \
    .weigh = augment_weigh_##real,           \
    .tint = augment_tint_##real,             \

@@ -65,6 +65,7 @@ typedef struct {
 typedef struct {
   char *packed;     /* an image of the batch, its pixels one after another */
   char *line;       /* a row of an image as it came */
+  char *fill;       /* a row of the colour outside, as it would have come */
   char *reals;      /* a row of reals */
   int32_t *columns; /* which column of the image each of a row comes from */
   char *plane;
@@ -88,6 +89,10 @@ static inline double fnn_augment_between(const fnn_augment *a, int row, int plac
   const double *low = fnn_augment_row(a, row) + place;
   return low[0] + share * (low[1] - low[0]);
 }
+
+/* Read and check a call: augment_read.c */
+fnn_status fnn_augment_read(const fnn_call *call, fnn_augment *a, fnn_failure *why);
+fnn_status fnn_augment_read_labels(const fnn_call *call, fnn_augment *a, fnn_failure *why);
 
 /* How the image is mixed: augment_mix.c */
 fnn_augment_mixing fnn_augment_mixing_of(const fnn_augment *a, int64_t image);

@@ -125,14 +125,17 @@ static void put_fill(const source *from, char *to) {
   }
 }
 
-static void copy_pixels(const source *from, const char *row, const int32_t *columns, int64_t begin,
-                        int64_t end, char *line) {
-  for (int64_t i = begin; i < end; i++) {
-    if (columns[i] < 0)
-      put_fill(from, line + i * from->pixel);
-    else
-      memcpy(line + i * from->pixel, row + columns[i] * from->pixel, (size_t)from->pixel);
+/* Pixels begin to end of a line, each from its own column; those without one are the fill. */
+static void copy_pixels(const source *from, const char *row, int64_t begin, int64_t end,
+                        char *line) {
+  const int32_t *columns = from->room->columns;
+  const int64_t pixel = from->pixel;
+  if (end > begin && columns[begin] < 0) {
+    memcpy(line + begin * pixel, from->room->fill, (size_t)((end - begin) * pixel));
+    return;
   }
+  for (int64_t i = begin; i < end; i++)
+    for (int64_t b = 0; b < pixel; b++) line[i * pixel + b] = row[columns[i] * pixel + b];
 }
 
 static void mirror_pixels(const source *from, int64_t n, const char *row, char *line) {
@@ -146,6 +149,12 @@ static void copy_rows(const source *from, const map *p, char *y) {
   char *line = from->room->line;
   const int64_t row_bytes = s->width * from->a->channels * fnn_itemsize(from->a->y->dtype);
   const int back = p->m[0] < 0;
+  const int same = !back && p->m[2] == 0 && p->m[4] > 0 && p->m[5] == 0;
+  if (same && s->height <= s->in_height && s->width == s->in_width &&
+      from->row_bytes == s->width * from->pixel) {
+    convert(from, s->height * s->width, from->x, y);
+    return;
+  }
   const int64_t shift = (int64_t)p->m[2];
   int64_t begin = back ? shift - s->in_width + 1 : -shift,
           end = back ? shift + 1 : s->in_width - shift;
@@ -153,12 +162,15 @@ static void copy_rows(const source *from, const map *p, char *y) {
   end = end > s->width ? s->width : end > begin ? end : begin;
   for (int64_t i = 0; i < s->width; i++)
     columns[i] = (int32_t)pixel_at(shift + (back ? -i : i), s->in_width, s->outside);
+  if (s->outside == FNN_OUTSIDE_FILL)
+    for (int64_t i = 0; i < s->width; i++) put_fill(from, from->room->fill + i * from->pixel);
   for (int64_t i = 0; i < s->height; i++, y += row_bytes) {
     const int64_t place = (int64_t)p->m[5] + (p->m[4] < 0 ? -i : i);
     const int64_t at = pixel_at(place, s->in_height, s->outside);
     const char *row = from->x + at * from->row_bytes;
     if (at < 0) {
-      for (int64_t j = 0; j < s->width; j++) put_fill(from, line + j * from->pixel);
+      convert(from, s->width, from->room->fill, y);
+      continue;
     } else if (!back && begin == 0 && end == s->width) {
       convert(from, s->width, row + shift * from->pixel, y);
       continue;
@@ -169,8 +181,8 @@ static void copy_rows(const source *from, const map *p, char *y) {
       else if (n > 0)
         memcpy(line + begin * from->pixel, row + columns[begin] * from->pixel,
                (size_t)(n * from->pixel));
-      copy_pixels(from, row, columns, 0, begin, line);
-      copy_pixels(from, row, columns, end, s->width, line);
+      copy_pixels(from, row, 0, begin, line);
+      copy_pixels(from, row, end, s->width, line);
     }
     convert(from, s->width, line, y);
   }
@@ -181,14 +193,10 @@ static void plane_row(const source *from, const char *row, const char *fill, int
                       char *to) {
   const int64_t size = fnn_itemsize(from->a->y->dtype), wanted = from->a->channels,
                 n = from->s->in_width;
-  const int64_t pixel = wanted * size, step = channels * size;
+  const int64_t step = channels * size;
   char *reals = channels == wanted ? to + step : from->room->reals;
   convert(from, n, row, reals);
-  if (channels != wanted)
-    for (int64_t i = 0; i < n; i++) {
-      memcpy(to + (i + 1) * step, reals + i * pixel, (size_t)pixel);
-      memset(to + (i + 1) * step + pixel, 0, (size_t)(step - pixel));
-    }
+  if (channels != wanted) from->a->kernels->augment.widen(n, reals, to + step);
   const char *left = fill ? fill : to + step, *right = fill ? fill : to + n * step;
   memcpy(to, left, (size_t)step);
   memcpy(to + (n + 1) * step, right, (size_t)step);
