@@ -3,18 +3,24 @@
 
 #include "conv_grad_w.h"
 
+/* Memory that the next strip will read, which tiles fetch meanwhile. */
+typedef struct {
+  const char *at;
+  int64_t lines;
+} ahead;
+
 /* What a task computes. */
 typedef struct {
   int64_t part, group;
   int64_t o, outputs, c, channels; /* of the group */
+  ahead next[2];                   /* of x and of dy */
 } grad_w_task;
 
 /* The numbers that steps and taps of a tile multiply, of the strip's pixels: as few taps of as many steps as
  * can be. */
 typedef struct {
   int64_t steps, x_step, dy_step, taps;
-  fnn_gemm_tap
-      tap[FNN_GRAD_W_TAPS]; /* a for dy, b for x, or the other way where the tile is turned */
+  fnn_gemm_tap tap[FNN_GRAD_W_TAPS]; /* a in dy, b in x, or the other way in a turned tile */
 } grad_w_pixels;
 
 static void find_pixels(const fnn_grad_w *g, const int64_t *count, const int64_t *x,
@@ -40,36 +46,46 @@ static void find_pixels(const fnn_grad_w *g, const int64_t *count, const int64_t
     }
 }
 
+/* The lines that a tile fetches, one in each step. */
+static void take_ahead(grad_w_task *t, fnn_gemm_tile *tile) {
+  ahead *next = &t->next[t->next[0].lines <= 0];
+  tile->next = next->at;
+  tile->next_step = next->lines > 0 ? 64 : 0;
+  next->at += 64 * tile->k * tile->taps;
+  next->lines -= tile->k * tile->taps;
+}
+
 /* The tiles of m rows and n columns; those of the same columns of b one after another, as these stay in L1. */
-static void compute_tiles(const fnn_grad_w *g, fnn_gemm_tile *tile, int64_t m, int64_t n,
-                          int64_t panel, int add) {
+static void compute_tiles(const fnn_grad_w *g, grad_w_task *t, fnn_gemm_tile *tile, int64_t m,
+                          int64_t n, int64_t panel, int add) {
   const fnn_gemm_kernels *k = &g->kernels->gemm;
   const char *a = tile->a, *b = tile->b;
   char *c = tile->c;
   int64_t width = g->cols * g->lanes, size = g->size;
   for (int64_t j = 0; j < n; j += width) {
-    int64_t count = n - j < width ? n - j : width, cols = (count + g->lanes - 1) / g->lanes;
+    int64_t count = at_most(width, n - j), cols = ceil_div(count, g->lanes);
     const fnn_gemm_kernel *table = cols <= k->cols ? k->direct + cols - 1
                                    : cols == 3     ? k->triple
                                                    : k->wide + cols - 1;
     int64_t table_row = cols <= k->cols ? k->cols : cols == 3 ? 1 : k->wide_cols;
     tile->last = count - (cols - 1) * g->lanes;
-    tile->b = tile->next = b + j * size;
+    tile->b = b + j * size;
     for (int64_t i = 0; i < m; i += g->rows) {
-      int64_t rows = m - i < g->rows ? m - i : g->rows;
+      int64_t rows = at_most(g->rows, m - i);
       tile->a = a + i / g->rows * panel * size;
       tile->c = c + (i * tile->c_row + j) * size;
       tile->add = add ? tile->c : NULL;
+      take_ahead(t, tile);
       table[(rows - 1) * table_row](tile);
     }
   }
 }
 
 /* All elements of the kernel for the channels of one block, of which x has the strip's pixels with these steps. */
-static void compute_block(const fnn_grad_w *g, const grad_w_task *t, const fnn_grad_w_strip *s,
+static void compute_block(const fnn_grad_w *g, grad_w_task *t, const fnn_grad_w_strip *s,
                           const fnn_grad_w_dy *dy, const char *x, const int64_t *x_step, int64_t c,
                           char *part, int add) {
-  int64_t width = g->channels - c < g->block ? g->channels - c : g->block, run = g->run * width;
+  int64_t width = at_most(g->block, g->channels - c), run = g->run * width;
   int64_t steps[3] = {x_step[0], x_step[1] * g->stride[0], x_step[2] * g->stride[1]};
   grad_w_pixels p;
   find_pixels(g, s->count, steps, dy->step, &p);
@@ -87,9 +103,9 @@ static void compute_block(const fnn_grad_w *g, const grad_w_task *t, const fnn_g
       tile.b = g->turned ? dy->data : at;
       tile.c = part + fnn_grad_w_place(g, t->group, t->o, c, row, col) * g->size;
       if (g->turned)
-        compute_tiles(g, &tile, run, t->outputs, g->rows, add);
+        compute_tiles(g, t, &tile, run, t->outputs, g->rows, add);
       else
-        compute_tiles(g, &tile, t->outputs, run, dy->panel, add);
+        compute_tiles(g, t, &tile, t->outputs, run, dy->panel, add);
     }
 }
 
@@ -98,13 +114,13 @@ static fnn_grad_w_strip strip_at(const fnn_grad_w *g, int64_t number) {
   fnn_grad_w_strip s;
   for (int i = 2; i >= 0; i--) {
     s.first[i] = number % g->strips[i] * g->strip[i];
-    s.count[i] = all[i] - s.first[i] < g->strip[i] ? all[i] - s.first[i] : g->strip[i];
+    s.count[i] = at_most(g->strip[i], all[i] - s.first[i]);
     number /= g->strips[i];
   }
   return s;
 }
 
-static void compute_strip(const fnn_grad_w *g, const grad_w_task *t, const fnn_grad_w_strip *s,
+static void compute_strip(const fnn_grad_w *g, grad_w_task *t, const fnn_grad_w_strip *s,
                           char *scratch, char *part, int add) {
   int64_t c = t->group * g->channels + t->c;
   fnn_grad_w_dy dy =
@@ -115,14 +131,32 @@ static void compute_strip(const fnn_grad_w *g, const grad_w_task *t, const fnn_g
     compute_block(g, t, s, &dy, g->x + at * g->size, g->x_step, t->c, part, add);
     return;
   }
-  fnn_grad_w_pack_x(g, s, c, t->channels, scratch);
+  /* Strips of whole images have their padding where the one before had it. */
+  int clean = add && g->strips[1] * g->strips[2] == 1 && s->count[0] == g->strip[0];
+  fnn_grad_w_pack_x(g, s, c, t->channels, clean, scratch);
   int64_t rows = fnn_grad_w_reach(g, 0, s->count[1]), cols = fnn_grad_w_reach(g, 1, s->count[2]);
   for (int64_t done = 0; done < t->channels; done += g->block) {
-    int64_t width = t->channels - done < g->block ? t->channels - done : g->block;
+    int64_t width = at_most(g->block, t->channels - done);
     int64_t step[3] = {rows * cols * width, cols * width, width};
     compute_block(g, t, s, &dy, scratch + done * s->count[0] * rows * cols * g->size, step,
                   t->c + done, part, add);
   }
+}
+
+/* What strip `number` will read for the first time, where that lies in one piece. */
+static void look_ahead(const fnn_grad_w *g, grad_w_task *t, int64_t number) {
+  fnn_grad_w_strip s = strip_at(g, number);
+  int64_t rows = s.count[0] * s.count[1], last = fnn_grad_w_reach(g, 0, s.count[1]) - g->pad[0];
+  int64_t below = at_most(g->in[0], s.first[1] * g->stride[0] + last);
+  int64_t above = at_least(0, below - s.count[1] * g->stride[0]);
+  if (s.count[1] == g->out[0]) above = 0, below = s.count[0] * g->in[0];
+  if (g->ahead[0])
+    t->next[0] = (ahead){g->x + (s.first[0] * g->x_step[0] + above * g->x_step[1]) * g->size,
+                         (below - above) * g->x_step[1] * g->size / 64};
+  if (g->ahead[1])
+    t->next[1] =
+        (ahead){g->dy + (s.first[0] * g->dy_step[0] + s.first[1] * g->dy_step[1]) * g->size,
+                rows * g->dy_step[1] * g->size / 64};
 }
 
 static void run_task(const fnn_grad_w *g, int64_t number, char *scratch, char *parts) {
@@ -133,13 +167,15 @@ static void run_task(const fnn_grad_w *g, int64_t number, char *scratch, char *p
   number /= g->o_tasks;
   t.group = number % g->groups;
   t.part = number / g->groups;
-  t.channels = g->channels - t.c < g->c_each ? g->channels - t.c : g->c_each;
-  t.outputs = g->outputs - t.o < g->o_each ? g->outputs - t.o : g->o_each;
+  t.channels = at_most(g->c_each, g->channels - t.c);
+  t.outputs = at_most(g->o_each, g->outputs - t.o);
   int64_t strips = g->strips[0] * g->strips[1] * g->strips[2];
   int64_t begin = t.part * strips / g->parts, end = (t.part + 1) * strips / g->parts;
   char *part = g->part_bytes ? parts + t.part * g->part_bytes : g->dw;
   for (int64_t i = begin; i < end; i++) {
     fnn_grad_w_strip s = strip_at(g, i);
+    t.next[0] = t.next[1] = (ahead){g->x, 0};
+    if (i + 1 < end) look_ahead(g, &t, i + 1);
     compute_strip(g, &t, &s, scratch, part, i > begin);
   }
 }

@@ -39,6 +39,7 @@ typedef struct {
   int64_t o_each, o_tasks; /* outputs of a task, tasks of a group */
   int64_t c_each, c_tasks; /* channels of a task, whole blocks; tasks of a group */
   int64_t parts, tasks;
+  int ahead[2]; /* strips of x, of dy lie in one piece, which is read by one task alone */
   int64_t strip[3], strips[3]; /* images, rows and columns of output pixels; how many of each */
   int64_t x_bytes, dy_bytes;   /* of a thread's copies */
   int64_t part_bytes;          /* of a part in the workspace, 0 where the only one is dw */
@@ -59,9 +60,9 @@ static inline int64_t fnn_grad_w_reach(const fnn_grad_w *g, int axis, int64_t n)
 int fnn_grad_w_prepare(const fnn_conv *conv, fnn_grad_w *g);
 
 /* Channels [c, c + count) of x, which lie side by side in all dimensions of x, with padding, in blocks one after
- * another: to[image][row][column][channel of the block]. */
+ * another: to[image][row][column][channel of the block]. `clean` tells that the padding is there already. */
 void fnn_grad_w_pack_x(const fnn_grad_w *g, const fnn_grad_w_strip *s, int64_t c, int64_t count,
-                       char *to);
+                       int clean, char *to);
 
 /* Where the number for each pixel of a strip of dy lies. */
 typedef struct {

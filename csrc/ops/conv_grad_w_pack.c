@@ -29,45 +29,39 @@ static void pack_spread(int64_t count, int64_t width, int64_t size, const char *
 }
 #undef PACK_SPREAD
 
-/* A row of x, from column `first` (which may lie before it) on: zeros, pixels, zeros. */
-static void pack_row(const fnn_grad_w *g, const char *row, int64_t first, int64_t cols,
-                     int64_t width, char *to) {
-  int64_t begin = first < 0 ? -first : 0, end = g->in[1] - first, pixel = width * g->size;
-  if (begin > cols) begin = cols;
-  if (end > cols) end = cols;
-  if (end < begin) end = begin;
-  memset(to, 0, (size_t)(begin * pixel));
-  memset(to + end * pixel, 0, (size_t)((cols - end) * pixel));
-  if (begin == end) return;
-  const char *from = row + (first + begin) * g->x_step[2] * g->size;
-  if (g->x_step[3] == 1)
-    pack_dense(end - begin, pixel, from, g->x_step[2] * g->size, to + begin * pixel);
-  else
-    pack_spread(end - begin, width, g->size, from, g->x_step[2], g->x_step[3], to + begin * pixel);
+/* Which of n positions from `first` on are between 0 and `size`. */
+static fnn_range inside(int64_t first, int64_t n, int64_t size) {
+  fnn_range r = {at_most(n, at_least(0, -first)), at_most(n, size - first)};
+  r.end = at_least(r.begin, r.end);
+  return r;
 }
 
 void fnn_grad_w_pack_x(const fnn_grad_w *g, const fnn_grad_w_strip *s, int64_t c, int64_t count,
-                       char *to) {
+                       int clean, char *to) {
   int64_t rows = fnn_grad_w_reach(g, 0, s->count[1]), cols = fnn_grad_w_reach(g, 1, s->count[2]);
   int64_t top = s->first[1] * g->stride[0] - g->pad[0];
   int64_t left = s->first[2] * g->stride[1] - g->pad[1];
-  for (int64_t image = 0; image < s->count[0]; image++)
-    for (int64_t row = 0; row < rows; row++) {
-      char *block = to;
-      for (int64_t done = 0; done < count; done += g->block) {
-        int64_t width = count - done < g->block ? count - done : g->block;
-        int64_t row_bytes = cols * width * g->size, at = top + row;
-        char *line = block + (image * rows + row) * row_bytes;
-        const char *from = g->x + ((s->first[0] + image) * g->x_step[0] + at * g->x_step[1] +
-                                   (c + done) * g->x_step[3]) *
-                                      g->size;
-        if (at >= 0 && at < g->in[0])
-          pack_row(g, from, left, cols, width, line);
-        else
-          memset(line, 0, (size_t)row_bytes);
-        block += s->count[0] * rows * row_bytes;
-      }
+  fnn_range down = inside(top, rows, g->in[0]), across = inside(left, cols, g->in[1]);
+  int64_t pixels = across.end - across.begin, all = s->count[0] * rows * cols;
+  int whole = down.end - down.begin == rows && pixels == cols;
+  if (!clean && !whole) memset(to, 0, (size_t)(all * count * g->size));
+  for (int64_t line = 0; line < s->count[0] * rows; line++) {
+    int64_t row = line % rows;
+    if (row < down.begin || row >= down.end) continue;
+    const char *from =
+        g->x + ((s->first[0] + line / rows) * g->x_step[0] + (top + row) * g->x_step[1] +
+                (left + across.begin) * g->x_step[2] + c * g->x_step[3]) *
+                   g->size;
+    for (int64_t done = 0; done < count;
+         done += g->block, from += g->block * g->x_step[3] * g->size) {
+      int64_t width = at_most(count - done, g->block);
+      char *block = to + (done * all + (line * cols + across.begin) * width) * g->size;
+      if (g->x_step[3] == 1)
+        pack_dense(pixels, width * g->size, from, g->x_step[2] * g->size, block);
+      else
+        pack_spread(pixels, width, g->size, from, g->x_step[2], g->x_step[3], block);
     }
+  }
 }
 
 fnn_grad_w_dy fnn_grad_w_read_dy(const fnn_grad_w *g, const fnn_grad_w_strip *s, int64_t o,

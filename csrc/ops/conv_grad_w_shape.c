@@ -5,9 +5,9 @@
  * well enough. */
 #define IN_PLACE_BYTES 256
 /* A strip and its copies stay in L2 beside the sums, but it has as many pixels as make it worth while to fetch
- * and store these. On a Zen 5, 128 channels came to 79 % of the peak with 128 pixels, to 86 % with 256. */
+ * and store these. On a Zen 5, 128 channels came to 79 % of the peak with 128 pixels, to 86 % with 400. */
 #define STRIP_BYTES (128 << 10)
-#define STRIP_PIXELS 256
+#define STRIP_PIXELS 400
 /* Work of a task, at least, and tasks, at most; so many even where pixels do not suffice for parts. */
 #define TASK_FLOPS 4e6
 #define TASKS FNN_GRAD_W_PARTS
@@ -15,16 +15,17 @@
 /* Pixels of a part, at least, so that to add up the parts costs a few percent; bytes of all parts. */
 #define PART_PIXELS 1024
 #define PARTS_BYTES (4 << 20)
-/* Outputs or channels of a task where there are as many; more for small kernels, whose elements share the cost
- * of copying x and dy. */
+/* Outputs or channels of a task where there are as many, at least and at most, times the elements of the kernel,
+ * which share the cost of copying x and dy; but these are at least and at most the widths themselves. */
 #define LEAST_WIDTH 64
+#define LEAST_KERNEL_WIDTH 128
 #define MOST_WIDTH 128
-#define KERNEL_WIDTH 512
+#define MOST_KERNEL_WIDTH 512
 
-/* n cut into as few equal pieces of at most `limit` as can be, each a multiple of `unit`. */
+/* n cut into as few equal pieces of at most `limit` as can be, each then rounded up to a multiple of `unit`. */
 static int64_t even(int64_t n, int64_t limit, int64_t unit) {
-  int64_t pieces = at_least(1, ceil_div(n, at_least(limit, 1)));
-  return at_most(at_least(limit / unit, 1) * unit, ceil_div(ceil_div(n, pieces), unit) * unit);
+  int64_t pieces = ceil_div(n, at_least(limit, 1));
+  return ceil_div(ceil_div(n, pieces), unit) * unit;
 }
 
 static void grad_w_read(const fnn_conv *conv, fnn_grad_w *g) {
@@ -83,21 +84,30 @@ static int64_t grad_w_most_rows(const fnn_gemm_kernels *k, int64_t cols) {
   return cols <= k->cols ? k->direct_rows : cols == 3 ? k->triple_rows : k->wide_rows;
 }
 
-/* The tile that takes least time: a multiply-add, or a load, is half a cycle, and eight sums hide the latency. */
+/* Of a step of a tile, in half cycles: a multiply-add or a load takes one, and a sum is ready again after eight.
+ * One load is for what is fetched ahead. */
+static int64_t grad_w_time(int64_t rows, int64_t cols) {
+  return at_least(8, at_least(rows * cols, rows + cols + 1));
+}
+
+/* The tile that takes least time. */
 static void grad_w_tile(fnn_grad_w *g) {
   const fnn_gemm_kernels *k = &g->kernels->gemm;
   int64_t run = g->run * g->block, m = g->turned ? run : g->outputs;
   int64_t n = ceil_div(g->turned ? g->outputs : run, g->lanes), best = INT64_MAX;
   for (int64_t cols = 1; cols <= at_most(n, k->wide_cols); cols++) {
-    int64_t rows = even(m, grad_w_most_rows(k, cols), 1), time = 0;
-    for (int64_t left = n, v; left > 0; left -= v) {
-      v = at_most(cols, left);
-      time += ceil_div(m, rows) * at_least(8, at_least(rows * v, rows + v));
+    for (int64_t rows = at_most(m, grad_w_most_rows(k, cols)); rows > 0; rows--) {
+      int64_t time = 0;
+      for (int64_t left = n; left > 0; left -= cols) {
+        int64_t v = at_most(cols, left);
+        time += m / rows * grad_w_time(rows, v);
+        if (m % rows) time += grad_w_time(m % rows, v);
+      }
+      if (time >= best) continue;
+      best = time;
+      g->rows = rows;
+      g->cols = cols;
     }
-    if (time >= best) continue;
-    best = time;
-    g->rows = rows;
-    g->cols = cols;
   }
   g->pack_dy = !g->turned && g->outputs * g->groups * g->size > IN_PLACE_BYTES;
 }
@@ -113,8 +123,8 @@ static void grad_w_tasks(fnn_grad_w *g, double flops) {
   for (g->parts = 1; 2 * g->parts <= parts;) g->parts *= 2;
   int64_t left = ceil_div(at_most(tasks, WIDE_TASKS), g->parts * g->groups);
   int64_t kernel = g->kernel[0] * g->kernel[1];
-  int64_t narrow = at_least(LEAST_WIDTH, KERNEL_WIDTH / kernel),
-          wide = at_least(MOST_WIDTH, KERNEL_WIDTH / kernel);
+  int64_t narrow = at_least(LEAST_WIDTH, LEAST_KERNEL_WIDTH / kernel);
+  int64_t wide = at_least(MOST_WIDTH, MOST_KERNEL_WIDTH / kernel);
   int64_t unit = g->turned ? g->cols * g->lanes : g->rows;
   g->o_each = even(g->outputs, at_most(wide, at_least(narrow, ceil_div(g->outputs, left))), unit);
   g->o_tasks = ceil_div(g->outputs, g->o_each);
@@ -152,6 +162,9 @@ int fnn_grad_w_prepare(const fnn_conv *conv, fnn_grad_w *g) {
   grad_w_tile(g);
   grad_w_tasks(g, fnn_conv_flops(conv));
   grad_w_strips(g);
+  int alone = g->groups * g->o_tasks * g->c_tasks * g->strips[2] == 1;
+  g->ahead[0] = alone && g->x_step[1] == g->in[1] * g->channels;
+  g->ahead[1] = alone && g->dy_step[1] == g->out[1] * g->outputs;
   int64_t pixels = g->strip[0] * g->strip[1] * g->strip[2];
   int64_t meets = times(
       g->strip[0], times(fnn_grad_w_reach(g, 0, g->strip[1]), fnn_grad_w_reach(g, 1, g->strip[2])));
