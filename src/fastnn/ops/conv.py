@@ -17,7 +17,7 @@ from ..tensor import Tensor, zeros
 from .layout import channels_last, empty_images, planes
 from .reduce import sum
 from .shape import expand_dims, squeeze
-from .window import Places, Window, by, check_channels, numbers, operands, padding_of
+from .window import Places, Window, convolution, hashable, operands, transposed
 
 __all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d"]
 
@@ -120,21 +120,11 @@ def _conv(
     if x.ndim == axes + 1:
         one = expand_dims(x, 0)
         return squeeze(_conv(name, axes, one, weight, bias, stride, padding, dilation, groups), 0)
-    steps = numbers(name, "stride", stride, axes, 1)
-    wide = numbers(name, "dilation", dilation, axes, 1)
-    (groups,) = numbers(name, "groups", groups, 1, 1)
-    check_channels(name, x, weight, bias, groups, turned=False)
-    spans = [d * (k - 1) + 1 for d, k in zip(wide, weight.shape[2:], strict=True)]
-    before, after = padding_of(name, padding, steps, spans)
-    padded = [b + n + a for b, n, a in zip(before, x.shape[2:], after, strict=True)]
-    if any(n < span for n, span in zip(padded, spans, strict=True)):
-        raise ValueError(
-            f"{name}: the kernel is larger than the padded image: it spans {by(spans)} of "
-            f"{by(padded)} (x: {x.shape}, weight: {weight.shape}, padding: {padding!r}, "
-            f"dilation: {dilation})"
-        )
-    places = tuple([(n - k) // s + 1 for n, k, s in zip(padded, spans, steps, strict=True)])
-    return _convolve(name, x, weight, bias, Window(steps, before, wide, groups), places)
+    window, places = convolution(
+        name, x.shape, weight.shape, None if bias is None else bias.shape,
+        hashable(stride), hashable(padding), hashable(dilation), groups,
+    )  # fmt: skip
+    return _convolve(name, x, weight, bias, window, places)
 
 
 def conv1d(
@@ -234,31 +224,11 @@ def _conv_transpose(
             name, axes, one, weight, bias, stride, padding, output_padding, groups, dilation
         )
         return squeeze(whole, 0)
-    steps = numbers(name, "stride", stride, axes, 1)
-    wide = numbers(name, "dilation", dilation, axes, 1)
-    cut = numbers(name, "padding", padding, axes, 0)
-    more = numbers(name, "output_padding", output_padding, axes, 0)
-    (groups,) = numbers(name, "groups", groups, 1, 1)
-    check_channels(name, x, weight, bias, groups, turned=True)
-    if any(m >= max(s, d) for m, s, d in zip(more, steps, wide, strict=True)):
-        raise ValueError(
-            f"{name}: output_padding ({output_padding}) must be below the stride ({stride}) or "
-            f"the dilation ({dilation})"
-        )
-    places = tuple(
-        [
-            (n - 1) * s - 2 * p + d * (k - 1) + m + 1
-            for n, s, p, d, k, m in zip(
-                x.shape[2:], steps, cut, wide, weight.shape[2:], more, strict=True
-            )
-        ]
-    )
-    if any(n < 1 for n in places):
-        raise ValueError(
-            f"{name}: nothing is left of the image: padding {padding!r} cuts it down to "
-            f"{by(places)} (x: {x.shape}, weight: {weight.shape})"
-        )
-    return _spread(name, x, weight, bias, Window(steps, cut, wide, groups), places)
+    window, places = transposed(
+        name, x.shape, weight.shape, None if bias is None else bias.shape,
+        hashable(stride), hashable(padding), hashable(output_padding), groups, hashable(dilation),
+    )  # fmt: skip
+    return _spread(name, x, weight, bias, window, places)
 
 
 def conv_transpose1d(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ..precision import allowed_ways
@@ -15,19 +16,21 @@ Places = tuple[int, ...]
 
 
 class Window(NamedTuple):
-    """How a kernel goes over images: a number an axis, of the padding that before the first element."""
+    """How a kernel goes over images, as the C ops have it, and in how many groups of channels."""
 
-    stride: Places
-    padding: Places
-    dilation: Places
+    numbers: tuple[int, ...]
     groups: int
 
     def scalars(self) -> tuple[int, ...]:
-        """As the C ops have them: for rows and columns, the rows of a sequence being one."""
-        if len(self.stride) == 2:
-            return (*self.stride, *self.padding, *self.dilation, self.groups, allowed_ways())
-        s, p, d = self.stride[0], self.padding[0], self.dilation[0]
-        return (1, s, 0, p, 1, d, self.groups, allowed_ways())
+        """What a launch takes."""
+        return (*self.numbers, allowed_ways())
+
+
+def _window(stride: Places, before: Places, dilation: Places, groups: int) -> Window:
+    """Of rows and columns, the rows of a sequence being one."""
+    if len(stride) == 1:
+        stride, before, dilation = (1, *stride), (0, *before), (1, *dilation)
+    return Window((*stride, *before, *dilation, groups), groups)
 
 
 def numbers(name: str, what: str, value: Any, axes: int, least: int) -> Places:
@@ -72,6 +75,7 @@ def operands(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Float tensors of one dtype and as many axes as there must be; the bias contiguous."""
     x, weight = as_tensor(x), as_tensor(weight)
+    bias = None if bias is None else as_tensor(bias)
     shape = ("N, C, L", "N, C, H, W")[axes - 1]
     if x.ndim not in (axes + 1, axes + 2):
         raise ValueError(f"{name}: x must be ({shape}), or ({shape[3:]}) for one, got {x.shape}")
@@ -84,42 +88,99 @@ def operands(
             f'x.astype("float32"){hint}'
         )
     for what, given in (("weight", weight), ("bias", bias)):
-        if given is not None and as_tensor(given).code != x.code:
+        if given is not None and given.code != x.code:
             raise TypeError(
-                f"{name}: {what} is {as_tensor(given).dtype} and x {x.dtype}; convert one with "
-                f'x.astype("{as_tensor(given).dtype}")'
+                f"{name}: {what} is {given.dtype} and x {x.dtype}; convert one with "
+                f'x.astype("{given.dtype}")'
             )
     if 0 in weight.shape:
         raise ValueError(f"{name}: weight of shape {weight.shape} has no elements")
-    return x, weight, None if bias is None else contiguous(as_tensor(bias))
+    return x, weight, None if bias is None else contiguous(bias)
 
 
-def check_channels(
-    name: str, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int, turned: bool
-) -> None:
-    """That x has the channels that weight takes; turned is a transposed convolution's way."""
-    first, second = weight.shape[:2]
+def _checked_groups(
+    name: str, x: Places, weight: Places, bias: Places | None, groups: Any, turned: bool
+) -> int:
+    """The groups, where x has the channels that weight takes; turned is a transposed convolution's way."""
+    (groups,) = numbers(name, "groups", groups, 1, 1)
+    first, second = weight[:2]
     taken = first if turned else second * groups
     made = second * groups if turned else first
     if first % groups:
         raise ValueError(
-            f"{name}: groups ({groups}) must divide weight's first axis (weight: {weight.shape})"
+            f"{name}: groups ({groups}) must divide weight's first axis (weight: {weight})"
         )
-    if x.shape[1] != taken:
+    if x[1] != taken:
         grouped = f" in {groups} groups" if groups > 1 else ""
         hint = (
             "; channels are axis 1: images (N, H, W, C) enter as x.transpose(0, 3, 1, 2)"
-            if x.shape[-1] == taken
+            if x[-1] == taken
             else ""
         )
         raise ValueError(
-            f"{name}: x has {x.shape[1]} channels but weight expects {taken}{grouped} "
-            f"(x: {x.shape}, weight: {weight.shape}){hint}"
+            f"{name}: x has {x[1]} channels but weight expects {taken}{grouped} "
+            f"(x: {x}, weight: {weight}){hint}"
         )
-    if bias is not None and bias.shape != (made,):
-        raise ValueError(f"{name}: bias must be {(made,)}, got {bias.shape}")
+    if bias is not None and bias != (made,):
+        raise ValueError(f"{name}: bias must be {(made,)}, got {bias}")
+    return groups
 
 
-def by(lengths: Sequence[int]) -> str:
-    """3 x 4."""
+@lru_cache(
+    maxsize=1024, typed=True
+)  # of shapes and small numbers; they would take half of a small call
+def convolution(
+    name: str, x: Places, weight: Places, bias: Places | None, stride: Any, padding: Any,
+    dilation: Any, groups: Any,
+) -> tuple[Window, Places]:  # fmt: skip
+    """The window of a convolution of operands of these shapes, and the height and width that it makes."""
+    axes = len(weight) - 2
+    steps = numbers(name, "stride", stride, axes, 1)
+    wide = numbers(name, "dilation", dilation, axes, 1)
+    groups = _checked_groups(name, x, weight, bias, groups, turned=False)
+    spans = [d * (k - 1) + 1 for d, k in zip(wide, weight[2:], strict=True)]
+    before, after = padding_of(name, padding, steps, spans)
+    padded = [b + n + a for b, n, a in zip(before, x[2:], after, strict=True)]
+    if any(n < span for n, span in zip(padded, spans, strict=True)):
+        raise ValueError(
+            f"{name}: the kernel is larger than the padded image: it spans {_by(spans)} of "
+            f"{_by(padded)} (x: {x}, weight: {weight}, padding: {padding!r}, dilation: {dilation})"
+        )
+    places = tuple([(n - k) // s + 1 for n, k, s in zip(padded, spans, steps, strict=True)])
+    return _window(steps, before, wide, groups), places
+
+
+@lru_cache(maxsize=1024, typed=True)
+def transposed(
+    name: str, x: Places, weight: Places, bias: Places | None, stride: Any, padding: Any,
+    output_padding: Any, groups: Any, dilation: Any,
+) -> tuple[Window, Places]:  # fmt: skip
+    """The same for a transposed convolution."""
+    axes = len(weight) - 2
+    steps = numbers(name, "stride", stride, axes, 1)
+    wide = numbers(name, "dilation", dilation, axes, 1)
+    cut = numbers(name, "padding", padding, axes, 0)
+    more = numbers(name, "output_padding", output_padding, axes, 0)
+    groups = _checked_groups(name, x, weight, bias, groups, turned=True)
+    if any(m >= max(s, d) for m, s, d in zip(more, steps, wide, strict=True)):
+        raise ValueError(
+            f"{name}: output_padding ({output_padding}) must be below the stride ({stride}) or "
+            f"the dilation ({dilation})"
+        )
+    lengths = zip(x[2:], steps, cut, wide, weight[2:], more, strict=True)
+    places = tuple([(n - 1) * s - 2 * p + d * (k - 1) + m + 1 for n, s, p, d, k, m in lengths])
+    if any(n < 1 for n in places):
+        raise ValueError(
+            f"{name}: nothing is left of the image: padding {padding!r} cuts it down to "
+            f"{_by(places)} (x: {x}, weight: {weight})"
+        )
+    return _window(steps, cut, wide, groups), places
+
+
+def hashable(value: Any) -> Any:
+    """A list as a tuple."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _by(lengths: Sequence[int]) -> str:
     return " x ".join(map(str, lengths))
