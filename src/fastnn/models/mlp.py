@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import nn
 from ..initializers import lecun_normal, zeros
+from ._parts import layer_of
 
 _NORMS: dict[str, Callable[..., nn.Module]] = {
     "batch": nn.BatchNorm1d,
@@ -85,17 +86,9 @@ def mlp(
             break
         if norm is not None:
             layers.append(_NORMS[norm](after, dtype=dtype))
-        layers.append(_make(activation))
+        layers.append(layer_of("mlp", activation))
         if dropout:
             layers.append(drop(dropout))
     if output_activation is not None:
-        layers.append(_make(output_activation))
+        layers.append(layer_of("mlp", output_activation))
     return nn.Sequential(*layers)
-
-
-def _make(activation: str | Callable[[], nn.Module]) -> nn.Module:
-    if isinstance(activation, str):
-        return nn.activation(activation)
-    if not callable(activation):
-        raise TypeError(f"mlp: an activation is a name or a class of layers, not {activation!r}")
-    return activation()
