@@ -23,8 +23,9 @@ from .batch_norm import BatchNorm1d, BatchNorm2d
 from .container import Identity, Lambda, ModuleDict, ModuleList, Residual, Sequential
 from .conv import Conv1d, Conv2d, SeparableConv2d
 from .conv_transpose import ConvTranspose1d, ConvTranspose2d
-from .dropout import AlphaDropout, Dropout, GaussianNoise
+from .dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, GaussianNoise
 from .embedding import Embedding
+from .excite import SqueezeExcite
 from .group_norm import GroupNorm, InstanceNorm1d, InstanceNorm2d
 from .hooks import HookHandle
 from .linear import Linear
@@ -45,18 +46,19 @@ from .pooling import (
     MaxPool1d,
     MaxPool2d,
 )
-from .shape import Flatten
+from .shape import Flatten, Unflatten
 from .state import LoadResult
 from .summary import Summary
 
 __all__ = [
     "ELU", "GELU", "SELU", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d", "AlphaDropout", "AvgPool1d", "AvgPool2d", "BatchNorm1d", "BatchNorm2d",
-    "Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d", "Dropout", "Embedding", "Flatten",
-    "GaussianNoise", "GlobalAvgPool1d", "GlobalAvgPool2d", "GlobalMaxPool1d", "GlobalMaxPool2d",
-    "GroupNorm", "Hardsigmoid", "Hardswish", "Hardtanh", "HookHandle", "Identity",
-    "InstanceNorm1d", "InstanceNorm2d", "Lambda", "LayerNorm", "LeakyReLU", "Linear",
-    "LoadResult", "LogSoftmax", "MaxPool1d", "MaxPool2d", "Mish", "Module", "ModuleDict",
-    "ModuleList", "Parameter", "RMSNorm", "ReLU", "ReLU6", "Residual", "SeparableConv2d",
-    "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Summary", "Tanh", "activation",
+    "Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d", "Dropout", "Dropout1d",
+    "Dropout2d", "Embedding", "Flatten", "GaussianNoise", "GlobalAvgPool1d", "GlobalAvgPool2d",
+    "GlobalMaxPool1d", "GlobalMaxPool2d", "GroupNorm", "Hardsigmoid", "Hardswish", "Hardtanh",
+    "HookHandle", "Identity", "InstanceNorm1d", "InstanceNorm2d", "Lambda", "LayerNorm",
+    "LeakyReLU", "Linear", "LoadResult", "LogSoftmax", "MaxPool1d", "MaxPool2d", "Mish",
+    "Module", "ModuleDict", "ModuleList", "Parameter", "RMSNorm", "ReLU", "ReLU6", "Residual",
+    "SeparableConv2d", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "SqueezeExcite",
+    "Summary", "Tanh", "Unflatten", "activation",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Layers that add noise in training only: Dropout, AlphaDropout, GaussianNoise."""
+"""Layers that add noise in training only: Dropout, whole channels of it, AlphaDropout, GaussianNoise."""
 
 from __future__ import annotations
 
@@ -49,6 +49,66 @@ class Dropout(_Noise):
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+
+class _ChannelDropout(_Noise):
+    _axes: int
+
+    def __init__(self, p: float = 0.5, *, generator: Generator | None = None) -> None:
+        super().__init__(generator)
+        self.p = real(type(self).__name__, "p", p, 0, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = as_tensor(x)
+        if x.ndim not in (self._axes + 1, self._axes + 2):
+            places = ", H, W" if self._axes == 2 else ", L"
+            raise ValueError(
+                f"{type(self).__name__}: x must be (N, C{places}) or (C{places}), not {x.shape}"
+            )
+        if not self.training or self.p == 0:
+            return x
+        lead = x.shape[: -self._axes]
+        return ops.dropout(
+            x, self.p, noise_shape=(*lead, *(1,) * self._axes), generator=self.generator
+        )
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+class Dropout1d(_ChannelDropout):
+    """In training sets whole channels of (N, C, L) to zero with probability `p`, and divides the rest by
+    `1 - p`.
+
+    Neighbours in a sequence know each other's values, so that single ones that are missing teach little
+    (Tompson et al. 2015).
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> from fastnn import nn
+    >>> nn.Dropout1d(0.5)(fastnn.ones((2, 4, 8))).shape
+    (2, 4, 8)
+    """
+
+    _axes = 1
+
+
+class Dropout2d(_ChannelDropout):
+    """In training sets whole channels of images (N, C, H, W) to zero with probability `p`, and divides
+    the rest by `1 - p`.
+
+    Tompson et al. 2015; see `Dropout1d`.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> from fastnn import nn
+    >>> nn.Dropout2d(0.5)(fastnn.ones((2, 4, 8, 8))).shape
+    (2, 4, 8, 8)
+    """
+
+    _axes = 2
 
 
 class AlphaDropout(_Noise):

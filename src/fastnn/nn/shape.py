@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .. import ops
 from ..tensor import Tensor, as_tensor
-from ._check import whole
+from ._check import shape_of, whole
 from .module import Module
 
 
@@ -42,3 +44,52 @@ class Flatten(Module):
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Module):
+    """Parts an axis into several: the reverse of `Flatten`.
+
+    Parameters
+    ----------
+    dim : int
+        The axis.
+    unflattened_size : sequence of int
+        The lengths that it becomes; one may be -1 and is worked out.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> from fastnn import nn
+    >>> nn.Unflatten(1, (1, 28, 28))(fastnn.zeros((32, 784))).shape
+    (32, 1, 28, 28)
+    """
+
+    def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
+        super().__init__()
+        self.dim = whole("Unflatten", "dim", dim)
+        sizes = tuple(unflattened_size)
+        known = [n for n in sizes if n != -1]
+        if known:
+            shape_of("Unflatten", "unflattened_size", known)
+        if not sizes or len(sizes) - len(known) > 1:
+            raise ValueError(f"Unflatten: unflattened_size is {sizes}; one length may be -1")
+        self.unflattened_size = sizes
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, product of sizes) to (N, *sizes), where `dim` is 1."""
+        x = as_tensor(x)
+        at = self.dim + x.ndim * (self.dim < 0)
+        if not 0 <= at < x.ndim:
+            raise ValueError(f"Unflatten: x has no axis {self.dim} (x: {x.shape})")
+        rest = 1
+        for n in self.unflattened_size:
+            rest *= abs(n)
+        if x.shape[at] % rest or (-1 not in self.unflattened_size and x.shape[at] != rest):
+            raise ValueError(
+                f"Unflatten: axis {self.dim} of {x.shape} does not part into {self.unflattened_size}"
+            )
+        sizes = tuple([x.shape[at] // rest if n == -1 else n for n in self.unflattened_size])
+        return ops.reshape(x, (*x.shape[:at], *sizes, *x.shape[at + 1 :]))
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
