@@ -67,7 +67,7 @@ def batch(columns: int, grad: bool) -> Maker:
         dx, dw, db = np.empty_like(x), np.empty_like(w), np.empty_like(b)
         ours, moved = call(
             "batch_norm_grad",
-            [x, w, b, mean, rstd, dy, None, dx, dw, db, None],
+            [x, w, b, mean, rstd, dy, None, None, dx, dw, db, None],
             *(*NO_LIMITS, 1),
         )
         t = twin(

@@ -32,11 +32,12 @@ typedef struct {
   /* y from x; residual, if not NULL, is added before the limits. y may be x or residual. */
   void (*apply)(int64_t m, int64_t n, int64_t step, const void *x, const fnn_channels_forward *f,
                 const void *residual, void *y);
-  /* s0 += sum of dy, s1 += sum of dy (x - center), with dy 0 at the limits; with LIMITS_OUTPUT, y is read
-   * and that dy written to g, if not NULL, which may be dy or y. */
-  void (*sums)(int64_t m, int64_t n, int64_t step, const void *x, const void *dy, const void *y,
-               const fnn_channels_forward *f, fnn_channels_limits limits, void *g, void *s0,
-               void *s1);
+  /* s0 += sum of dy, s1 += sum of dy (x - center), with dy 0 at the limits; with LIMITS_OUTPUT, y is read,
+   * more, if not NULL, added to dy first, and what comes of it written to g, if not NULL, which may be
+   * dy, more or y. */
+  void (*sums)(int64_t m, int64_t n, int64_t step, const void *x, const void *dy, const void *more,
+               const void *y, const fnn_channels_forward *f, fnn_channels_limits limits, void *g,
+               void *s0, void *s1);
   /* dx from x and dy, which is 0 at the limits with LIMITS_AGAIN; not LIMITS_OUTPUT. dx may be x or dy. */
   void (*grad)(int64_t m, int64_t n, int64_t step, const void *x, const void *dy,
                const fnn_channels_forward *f, fnn_channels_limits limits,

@@ -37,16 +37,18 @@ static const char *kinds_of(int op) {
       return "xccx"
              "xss";
     default:
-      return "xccssxx"
+      return "xccssxxx"
              "xccx";
   }
 }
 
 static int is_group(int op) { return op == FNN_OP_group_norm || op == FNN_OP_group_norm_grad; }
 
+static int is_grad(int op) { return op == FNN_OP_batch_norm_grad || op == FNN_OP_group_norm_grad; }
+
 fnn_channels fnn_channels_of_call(const fnn_call *call) {
   const fnn_array *a = call->arrays;
-  int grad = call->op == FNN_OP_batch_norm_grad || call->op == FNN_OP_group_norm_grad;
+  int grad = is_grad(call->op);
   int each = is_group(call->op), at = grad ? 3 : call->op == FNN_OP_batch_norm ? 8 : each ? 5 : 3;
   const fnn_scalar *groups = &call->scalars[grad ? 2 : 3];
   fnn_channels c =
@@ -65,7 +67,7 @@ static fnn_status check(const fnn_call *call, fnn_failure *why) {
   if (each && (groups[0].i < 1 || channels % groups[0].i))
     return fnn_fail(why, FNN_ERR_VALUE, "group norm: the groups must divide the channels");
   const char *kinds = kinds_of(call->op);
-  if (kinds[2 * 5] == 'x' && fnn_present(&a[10]) && !fnn_present(&a[6]))
+  if (is_grad(call->op) && (fnn_present(&a[6]) || fnn_present(&a[11])) && !fnn_present(&a[7]))
     return fnn_fail(why, FNN_ERR_SHAPE, "batch norm: a residual's gradient is told by y");
   for (int i = 0; i < call->n_arrays; i++) {
     if (!fnn_present(&a[i])) continue;
@@ -275,7 +277,7 @@ static void forward(const fnn_call *call, fnn_team *team) {
 }
 
 void fnn_batch_norm_run(const fnn_call *call, fnn_team *team) {
-  if (call->op == FNN_OP_batch_norm_grad || call->op == FNN_OP_group_norm_grad)
+  if (is_grad(call->op))
     fnn_batch_norm_backward(call, team);
   else
     forward(call, team);

@@ -1,14 +1,13 @@
 /* batch_norm_grad.c: gradients of batch, group and instance normalisation, with the limits of y.
  *
- * batch_norm_grad, group_norm_grad: arrays as in batch_norm.c. With g = dy where y is between the limits and
- *   else 0, h = (x - mean) rstd and averages over what shares a statistic (0 where batch_norm_grad's
- *   `training` is not set: the statistics are fixed),
+ * batch_norm_grad, group_norm_grad: arrays as in batch_norm.c. With g = dy + more where y is between the
+ *   limits and else 0, h = (x - mean) rstd and averages over what shares a statistic (0 where
+ *   batch_norm_grad's `training` is not set: the statistics are fixed),
  *
  *     dx = rstd (g w - avg(g w) - h avg(g w h)),   dw = sum g h,   db = sum g,   dresidual = g
  *
- *   each of which may be absent. Where y is absent it is computed again to tell where the limits are,
- *   without residual; else weight and bias serve that alone, besides dx. dx and dresidual
- *   may be dy or y.
+ *   each of which may be absent. Where y is absent it is computed again to tell where the limits are, without
+ *   residual; more and dresidual want it present. dx and dresidual may be dy, more or y.
  *
  * One pass makes the sums, and g where y told of the limits (into dresidual, else into dx); a second makes
  * dx, from the end, which was read last. */
@@ -16,7 +15,7 @@
 
 #include <math.h>
 
-enum { X, W, B, MEAN, RSTD, DY, Y, DX, DW, DB, DRESIDUAL };
+enum { X, W, B, MEAN, RSTD, DY, MORE, Y, DX, DW, DB, DRESIDUAL };
 
 typedef struct {
   const fnn_call *call;
@@ -30,7 +29,7 @@ typedef struct {
 static gradient gradient_of(const fnn_call *call, const fnn_team *team) {
   const fnn_array *a = call->arrays;
   int limited = !isinf(call->scalars[0].f) || !isinf(call->scalars[1].f);
-  int output = fnn_present(&a[Y]) && (limited || fnn_present(&a[DRESIDUAL]));
+  int output = fnn_present(&a[Y]);
   gradient r = {.call = call,
                 .c = fnn_channels_of_call(call),
                 .limits = output    ? FNN_LIMITS_OUTPUT
@@ -48,7 +47,7 @@ static double *sums_at(const gradient *r, int64_t slab, int64_t chunk, int64_t c
 
 static void sum_piece(const gradient *r, const fnn_channels_piece *p,
                       const fnn_channels_forward *f) {
-  const fnn_array *a = r->call->arrays, *y = &a[Y];
+  const fnn_array *a = r->call->arrays, *y = &a[Y], *more = &a[MORE];
   int dtype = a[X].dtype;
   const fnn_channels_kernels *k = &fnn_kernels_of(dtype)->channels;
   double s0[FNN_CHANNELS_WIDE], s1[FNN_CHANNELS_WIDE];
@@ -56,11 +55,11 @@ static void sum_piece(const gradient *r, const fnn_channels_piece *p,
   fnn_channels_zero(p, s1);
   for (int64_t i = 0; i < p->lines; i++) {
     int64_t at = p->first + i * p->apart, last = at + p->m * p->step;
-    k->sums(p->m, p->n, p->step, fnn_at(&a[X], at), fnn_at(&a[DY], at), fnn_at(y, at), f, r->limits,
-            r->g ? fnn_at(r->g, at) : NULL, s0, s1);
+    k->sums(p->m, p->n, p->step, fnn_at(&a[X], at), fnn_at(&a[DY], at), fnn_at(more, at),
+            fnn_at(y, at), f, r->limits, r->g ? fnn_at(r->g, at) : NULL, s0, s1);
     if (p->tail)
-      k->sums(1, p->tail, 0, fnn_at(&a[X], last), fnn_at(&a[DY], last), fnn_at(y, last), f,
-              r->limits, r->g ? fnn_at(r->g, last) : NULL, s0, s1);
+      k->sums(1, p->tail, 0, fnn_at(&a[X], last), fnn_at(&a[DY], last), fnn_at(more, last),
+              fnn_at(y, last), f, r->limits, r->g ? fnn_at(r->g, last) : NULL, s0, s1);
   }
   for (int64_t i = 0; i < p->width; i++) {
     double *sums = sums_at(r, p->slab, p->chunk, p->channel + i);

@@ -167,7 +167,7 @@ def _backward(node: Node, dy: Tensor) -> Gradients:
     told = told if activation else None
     launch(
         op.batch_norm_grad,
-        (lay.of(x), weight, bias, average, rstd, lay.of(dy), told, flat_dx, dw, db, flat_dr),
+        (lay.of(x), weight, bias, average, rstd, lay.of(dy), None, told, flat_dx, dw, db, flat_dr),
         (*LIMITS[activation], training),
     )
     return dx, dw, db, dr

@@ -89,7 +89,7 @@ def _backward(node: Node, dy: Tensor) -> Gradients:
     dw, db = _room(node, 1, channels, x), _room(node, 2, channels, x)
     launch(
         op.group_norm_grad,
-        (lay.of(x), weight, bias, average, rstd, lay.of(dy), None, flat, dw, db, None),
+        (lay.of(x), weight, bias, average, rstd, lay.of(dy), None, None, flat, dw, db, None),
         (*LIMITS[None], groups, lay.columns),
     )
     return dx, dw, db

@@ -14,6 +14,7 @@ from .copies import drop_copies
 from .dead import drop_dead_calls
 from .epilogue import fuse_epilogues
 from .memory import plan_memory
+from .norms import fuse_norms
 from .order import in_memory_order
 from .prologue import hoist_constants, pack_weights
 from .spread import shrink_repeated
@@ -26,6 +27,7 @@ PASSES: dict[str, Callable[[Program], Program]] = {
     "repeated": shrink_repeated,
     "constants": fold_constants,
     "copies": drop_copies,
+    "norm": fuse_norms,
     "epilogue": fuse_epilogues,
     "chain": fuse_chains,
     "hoist": hoist_constants,

@@ -25,8 +25,8 @@ _PAIRS: dict[str, tuple[tuple[int, int], ...]] = {
     "group_norm": ((0, 4), (3, 4)),
     "layer_norm_grad": ((4, 5),),
     "rms_norm_grad": ((3, 4),),
-    "batch_norm_grad": ((5, 7), (6, 7), (5, 10), (6, 10)),
-    "group_norm_grad": ((5, 7), (6, 7), (5, 10), (6, 10)),
+    "batch_norm_grad": tuple((i, j) for i in (5, 6, 7) for j in (8, 11)),
+    "group_norm_grad": tuple((i, j) for i in (5, 6, 7) for j in (8, 11)),
     "cross_entropy_grad": ((0, 7),),
     "cross_entropy_soft_grad": ((0, 7), (1, 7)),
     **{
