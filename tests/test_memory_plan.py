@@ -165,7 +165,8 @@ def run_both_ways(program):
 def case_program(case, real):
     """A case with its gradients."""
     rng = np.random.default_rng(0)
-    dims = {s: case.large.get(s, 7) for a in case.args for s in a.shape.split() if not s.isdigit()}
+    dims = {s: 7 for a in case.args for s in a.shape.split() if not s.isdigit()}
+    dims |= {s: sizes[-1] for s, sizes in case.sizes.items()} | case.large
     arrays = [Tensor(a.make(rng, dims, real)) for a in case.args]
     for x in arrays:
         x._requires_grad = x.dtype.is_float and case.gradient

@@ -185,7 +185,8 @@ typedef struct {
 
 /* Rows of a strip, at most d->strip[0], of `rows` in each of so many others: what takes the threads least time
  * where each task costs half a row besides its rows. */
-static int64_t conv_strip_rows(const fnn_conv_direct *d, int64_t rows, int64_t others, int threads) {
+static int64_t conv_strip_rows(const fnn_conv_direct *d, int64_t rows, int64_t others,
+                               int threads) {
   int64_t most = at_most(d->strip[0], rows), best = 1;
   if (threads == 1 || others >= MANY_TASKS * threads) return most;
   double least = 0;
