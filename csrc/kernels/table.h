@@ -6,6 +6,7 @@
 #include "augment.h"
 #include "channels.h"
 #include "conv.h"
+#include "depthwise.h"
 #include "gemm.h"
 #include "integer.h"
 #include "loss.h"
@@ -25,6 +26,7 @@ typedef struct {
   const fnn_integer_kernels *integer; /* of every ISA one, for both real types */
   fnn_gemm_kernels gemm;
   fnn_conv_kernels conv;
+  fnn_depthwise_kernels depthwise;
   fnn_reduce_kernels reduce;
   fnn_softmax_kernels softmax;
   fnn_loss_kernels loss;
@@ -44,6 +46,7 @@ typedef struct {
    .integer = &integer_kernels,              \
    .gemm = FNN_GEMM_KERNELS(real),           \
    .conv = FNN_CONV_KERNELS(real),           \
+   .depthwise = FNN_DEPTHWISE_KERNELS(real), \
    .reduce = FNN_REDUCE_KERNELS(real),       \
    .softmax = FNN_SOFTMAX_KERNELS(real),     \
    .loss = FNN_LOSS_KERNELS(real),           \

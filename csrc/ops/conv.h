@@ -16,8 +16,9 @@ enum {
 enum { FNN_CONV_ALLOW_WINOGRAD = 1 };
 
 typedef enum {
-  CONV_DIRECT,  /* tiles of sums over taps: conv_direct.c */
-  CONV_PRODUCT, /* a product of two matrices: kernels of one element */
+  CONV_DIRECT,    /* tiles of sums over taps: conv_direct.c */
+  CONV_PRODUCT,   /* a product of two matrices: kernels of one element */
+  CONV_DEPTHWISE, /* channel by channel: groups of few channels, see depthwise.h */
 } fnn_conv_way;
 
 /* A convolution of x (N, H, W, C) with w (O, KH, KW, C / groups) to y (N, OH, OW, O), as the call has it;

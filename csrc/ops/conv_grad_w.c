@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "conv_grad_w.h"
+#include "depthwise.h"
 
 /* Memory that the next strip will read, which tiles fetch meanwhile. */
 typedef struct {
@@ -191,6 +192,10 @@ fnn_status fnn_conv_grad_w_plan(const fnn_call *call, fnn_plan *plan, fnn_failur
   fnn_grad_w g;
   fnn_status status = fnn_conv_read(call, &conv, why);
   if (status != FNN_OK || is_empty(&conv) || fnn_size(&conv.w) == 0) return status;
+  if (fnn_depthwise_pays(&conv)) {
+    fnn_depthwise_grad_w_plan(&conv, plan);
+    return FNN_OK;
+  }
   if (!fnn_grad_w_prepare(&conv, &g))
     return fnn_fail(why, FNN_ERR_MEMORY, "conv_grad_w: the padded input is larger than any memory");
   plan->flops = fnn_conv_flops(&conv);
@@ -209,6 +214,10 @@ void fnn_conv_grad_w_run(const fnn_call *call, fnn_team *team) {
   if (is_empty(&conv)) {
     if (team->id == 0)
       memset(conv.w.data, 0, (size_t)(fnn_size(&conv.w) * fnn_itemsize(conv.dtype)));
+    return;
+  }
+  if (fnn_depthwise_pays(&conv)) {
+    fnn_depthwise_grad_w_run(&conv, team);
     return;
   }
   fnn_grad_w_prepare(&conv, &g);

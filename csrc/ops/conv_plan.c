@@ -1,5 +1,5 @@
 /* conv_plan.c: whether a convolution is one, which way it goes, and what it costs. */
-#include "conv.h"
+#include "depthwise.h"
 
 #include <stdatomic.h>
 
@@ -121,6 +121,7 @@ fnn_status fnn_conv_read(const fnn_call *call, fnn_conv *c, fnn_failure *why) {
 }
 
 fnn_conv_way fnn_conv_choose(const fnn_conv *c) {
+  if (fnn_depthwise_pays(c)) return CONV_DEPTHWISE;
   return conv_is_product(c) ? CONV_PRODUCT : CONV_DIRECT;
 }
 
@@ -173,9 +174,12 @@ fnn_status fnn_conv_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why)
   if (status == FNN_OK && call->op == FNN_OP_conv_chain)
     status = fnn_conv_chain_read(call, &chain, why);
   if (status != FNN_OK || fnn_conv_made(&conv) == 0) return status;
-  if (fnn_conv_choose(&conv) == CONV_PRODUCT) {
+  fnn_conv_way way = fnn_conv_choose(&conv);
+  if (way == CONV_PRODUCT) {
     fnn_call product = fnn_conv_product(&conv);
     status = fnn_gemm_plan(&product, plan, why);
+  } else if (way == CONV_DEPTHWISE) {
+    fnn_depthwise_plan(&conv, plan);
   } else {
     status = fnn_conv_direct_plan(&conv, plan, why);
   }
@@ -193,9 +197,12 @@ void fnn_conv_run(const fnn_call *call, fnn_team *team) {
   if (fnn_conv_read(call, &conv, &why) || fnn_conv_made(&conv) == 0) return;
   fnn_chain chain, *end = call->op == FNN_OP_conv_chain ? &chain : NULL;
   if (end && fnn_conv_chain_read(call, end, &why)) return;
-  if (fnn_conv_choose(&conv) == CONV_PRODUCT) {
+  fnn_conv_way way = fnn_conv_choose(&conv);
+  if (way == CONV_PRODUCT) {
     fnn_call product = fnn_conv_product(&conv);
     fnn_gemm_run_with(&product, end, team);
+  } else if (way == CONV_DEPTHWISE) {
+    fnn_depthwise_run(&conv, end, team);
   } else {
     fnn_conv_direct_run(&conv, end, team);
   }

@@ -123,6 +123,7 @@ FNN_INLINE fnn_u64v vu_mul32(fnn_u64v a, fnn_u64v b) {
 #define m_any FNN_R(m_any)
 #define m_first FNN_R(m_first)
 #define v_select FNN_R(v_select)
+#define v_permute FNN_R(v_permute)
 #define v_sum FNN_R(v_sum)
 #define v_hmax FNN_R(v_hmax)
 #define v_hmin FNN_R(v_hmin)
