@@ -132,6 +132,10 @@ CONV = [
     row("conv2d-1x1", "o c 1 1"),
     row("conv2d-grouped", "o 3 3 3", groups=2, sizes={"c": (6,), "o": (4, 2, 32)}, large={"c": 6}),
     row("conv2d-depthwise", "c 1 3 3", padding=1, groups="c"),
+    row("conv2d-depthwise-strided", "c 1 5 5", stride=2, padding=2, groups="c"),
+    row(
+        "conv2d-few", "o 2 3 3", groups=3, sizes={"c": (6,), "o": (6, 3, 9)}, large={"c": 6, "o": 9}
+    ),
     row("conv1d", "o c 4", stride=2, padding=1, axes=1),
     Case(
         "conv_transpose2d",
