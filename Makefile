@@ -50,7 +50,7 @@ compare: .venv-compare/installed
 
 .venv-compare/peers:
 	$(PYTHON) -m venv .venv-compare
-	. .venv-compare/bin/activate && $(PIP) torch==2.13.0 jax optax scikit-learn onnxruntime onnx matplotlib
+	. .venv-compare/bin/activate && $(PIP) torch==2.13.0 jax optax scikit-learn onnxruntime onnx openvino matplotlib
 	touch $@
 
 .venv-compare/installed: $(SOURCES) .venv-compare/peers

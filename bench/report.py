@@ -64,8 +64,11 @@ def _found(pattern: str, text: str) -> str:
     return match[1].strip() if match else ""
 
 
-def readable(seconds: float) -> str:
-    """A time in its best unit."""
+def readable(found: dict[str, float]) -> str:
+    """A time, or a number of bytes, in its best unit."""
+    if "bytes" in found:
+        return f"{found['bytes'] / 2**20:.1f} MiB"
+    seconds = found["seconds"]
     for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if seconds >= scale:
             return f"{seconds / scale:.3g} {unit}"
@@ -82,16 +85,16 @@ def cells(work: Workload, row: Row, names: list[str]) -> list[list[str]]:
     """The lines of a workload: its name, our time, ratio of the best other, then each of the named."""
     found = []
     for what in row["fastnn"]:
-        ours = row["fastnn"][what]["seconds"]
+        ours = row["fastnn"][what]
         text = readable(ours)
         if work.flops:
-            text += f" ({work.flops / ours / 1e9:.0f} GFLOP/s)"
+            text += f" ({work.flops / ours['seconds'] / 1e9:.0f} GFLOP/s)"
         name, ratio = best(row, what)
         title = work.name
         if work.kind == "inference":
             title += ", 99th percentile" if what == "p99" else ", median"
         seen = [row.get(n, {}).get(what) for n in names]
-        told = [f"{readable(s['seconds'])} ({s['ratio']:.2f}x)" if s else "" for s in seen]
+        told = [f"{readable(s)} ({s['ratio']:.2f}x)" if s else "" for s in seen]
         found.append([title, text, f"**{ratio:.2f}x** {name}" if name else "", *told])
     return found
 
@@ -151,13 +154,17 @@ def plot(path: Path, rows: list[tuple[Workload, Row]]) -> None:
 
     names = list(dict.fromkeys(n for _, row in rows for n in row if n not in OURS))
     figure, axes = plt.subplots(figsize=(9, 1 + 0.26 * len(rows)), layout="constrained")
-    for name, marker in zip(names, "osD^v<>P", strict=False):
+    for name, marker in zip(names, "osD^v<>PX*", strict=False):
         seen = [
-            (row[name]["seconds"]["ratio"], i) for i, (_, row) in enumerate(rows) if name in row
+            (next(iter(row[name].values()))["ratio"], i)
+            for i, (_, row) in enumerate(rows)
+            if name in row
         ]
         axes.plot(*zip(*seen, strict=True), marker, label=name, markersize=5, alpha=0.85)
     axes.axvline(1, color="black", linewidth=1)
-    axes.set(xscale="log", xlabel="time / fastnn's time (right of the line, fastnn is faster)")
+    axes.set(
+        xscale="log", xlabel="time (or memory) / fastnn's time (right of the line, fastnn is ahead)"
+    )
     axes.set_yticks(range(len(rows)), [work.name for work, _ in rows], fontsize=8)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.xaxis.set_major_formatter("{x:g}")

@@ -1,69 +1,36 @@
-"""What compare.py times: families of work, a few sizes each, and the data and weights for all libraries."""
+"""What compare.py times: families of work, a few sizes each."""
 
 from __future__ import annotations
 
-import gzip
-import itertools
-import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
-
-Weights = list[tuple[np.ndarray, np.ndarray]]
-
-
-@dataclass(frozen=True)
-class Net:
-    """A multilayer perceptron and how it is trained."""
-
-    sizes: tuple[int, ...]
-    loss: str  # "cross_entropy" of class indices, or "mse"
-    rule: str  # "sgd" (with momentum 0.9), "adam" or "adamw" (decay 0.01)
-    lr: float
-    activation: str = "relu"  # or "gelu", with erf
-    dropout: float = 0.0
-
-    def weights(self, seed: int = 0) -> Weights:
-        """He-uniform weights (out, in) and zero biases, the same for every library."""
-        rng = np.random.default_rng(seed)
-        pairs = []
-        for n, m in itertools.pairwise(self.sizes):
-            bound = (6 / n) ** 0.5
-            w = rng.uniform(-bound, bound, (m, n)).astype("float32")
-            pairs.append((w, np.zeros(m, "float32")))
-        return pairs
-
-    def rows(self, n: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs and targets: MNIST where the net is made for it, else normal noise."""
-        rng = np.random.default_rng(seed)
-        if (self.sizes[0], self.sizes[-1]) == (784, 10) and mnist() is not None:
-            x, y = mnist()
-            return np.ascontiguousarray(x[:n]), y[:n].copy()
-        x = rng.standard_normal((n, self.sizes[0]), "float32")
-        if self.loss == "mse":
-            return x, rng.standard_normal((n, self.sizes[-1]), "float32")
-        return x, rng.integers(0, self.sizes[-1], n)
+from networks import Conv, ImageNet, Net, lenet, resnet, separable
 
 
 @dataclass(frozen=True)
 class Workload:
     """One row of the table.
 
-    kind: "step" (forward, backward, update), "epoch" (all of MNIST's size, shuffled), "inference" (one
-    row at a time: median and 99th percentile) or "gemm" (m, n, k and whether a and b are stored transposed).
+    kind: "step" (forward, backward, update), "epoch" (all of MNIST's size, shuffled), "inference" (single
+    calls: median and 99th percentile), "memory" (what a step adds to the peak of the process), "gemm"
+    (m, n, k and whether a and b are stored transposed) or "conv" (one layer of net, one of its directions).
     """
 
     name: str
     kind: str
-    net: Net | None = None
+    net: Net | ImageNet | None = None
     batch: int = 0
+    rows: int = 0  # of an epoch
     shape: tuple[int, int, int] = (0, 0, 0)
     layout: str = "nn"
+    direction: str = ""  # of a conv: forward, data gradient or weight gradient
 
     @property
     def flops(self) -> int:
-        """Of one run; 0 where the table does not tell it."""
+        """Of one run; 0 where the table does not tell it. A step does each product thrice."""
+        if isinstance(self.net, ImageNet) and self.kind in ("step", "inference", "conv"):
+            return self.net.flops() * self.batch * (3 if self.kind == "step" else 1)
         m, n, k = self.shape
         return 2 * m * n * k
 
@@ -73,6 +40,7 @@ TABULAR = Net((32, 256, 256, 2), "cross_entropy", "adamw", 1e-3, dropout=0.1)
 MNIST = Net((784, 512, 512, 10), "cross_entropy", "sgd", 0.01)
 WIDE = Net((1024, 4096, 4096, 1024), "mse", "adam", 1e-4, activation="gelu")
 AUTOENCODER = Net((784, 256, 64, 256, 784), "mse", "adam", 1e-3)
+LENET, RESNET20, SEPARABLE = lenet(), resnet(3), separable()
 
 SQUARES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 # m, n, k, layout: what layers and their gradients ask for besides squares.
@@ -88,10 +56,37 @@ SKINNY = (
     (64, 64, 4096, "tn"),
     (512, 784, 128, "tn"),
 )
+# channels, side, batch of 3x3 convolutions
+CONVOLUTIONS = ((16, 56, 16), (16, 32, 128), (32, 28, 64), (64, 56, 16), (64, 8, 128), (128, 28, 16),
+                (256, 14, 16), (512, 7, 16))  # fmt: skip
+# And others, of 16 images: first layers, strides, kernels of other sizes, groups, odd numbers of channels.
+OTHER_CONVOLUTIONS = (
+    (Conv(1, 32, padding=0), 28),
+    (Conv(3, 16), 32),
+    (Conv(3, 32, stride=2), 224),
+    (Conv(3, 64, 7, 2, 3), 224),
+    (Conv(64, 256, 1, padding=0), 56),
+    (Conv(256, 64, 1, padding=0), 56),
+    (Conv(64, 128, 1, 2, 0), 56),
+    (Conv(512, 512, 1, padding=0), 7),
+    (Conv(16, 32, stride=2), 32),
+    (Conv(64, 128, stride=2), 56),
+    (Conv(256, 512, stride=2), 14),
+    (Conv(32, 64, 5, padding=2), 28),
+    (Conv(48, 80), 28),
+    (Conv(65, 33), 27),
+    (Conv(64, 64, padding=2, dilation=2), 28),
+    (Conv(32, 32, groups=32), 112),
+    (Conv(96, 96, stride=2, groups=96), 112),
+    (Conv(192, 192, groups=192), 28),
+    (Conv(384, 384, 5, padding=2, groups=384), 14),
+    (Conv(128, 128, groups=32), 28),
+)
+DIRECTIONS = ("forward", "data gradient", "weight gradient")
 
 
-def workloads() -> list[Workload]:
-    """All of them, at the sizes that the results are told for."""
+def dense() -> list[Workload]:
+    """Multilayer perceptrons."""
     found = [
         Workload("tiny step (8-64-64-1, batch 32, Adam)", "step", TINY, 32),
         Workload("tabular step (32-256-256-2, batch 128, dropout, AdamW)", "step", TABULAR, 128),
@@ -105,16 +100,64 @@ def workloads() -> list[Workload]:
         Workload(
             "autoencoder step (784-256-64-256-784, batch 256, Adam)", "step", AUTOENCODER, 256
         ),
-        Workload("MNIST epoch (60,000 rows, batch 128, shuffled)", "epoch", MNIST, 128),
+        Workload("MNIST epoch (60,000 rows, batch 128, shuffled)", "epoch", MNIST, 128, 60_000),
         Workload("tabular inference, one row", "inference", replace(TABULAR, dropout=0.0), 1),
         Workload("MNIST inference, one row", "inference", MNIST, 1),
     ]
-    found += [Workload(f"gemm {n}", "gemm", shape=(n, n, n)) for n in SQUARES]
+    return found
+
+
+def convolutional() -> list[Workload]:
+    """Networks of convolutions, and their parts."""
+    block = "separable block (64 to 128 channels, 56x56, batch 16)"
+    found = [
+        Workload("LeNet step (1x28x28, 32-64-128-10, batch 64, Adam)", "step", LENET, 64),
+        Workload("ResNet-20 step (3x32x32, batch 128, SGD momentum)", "step", RESNET20, 128),
+        Workload("ResNet-20 step, peak of memory", "memory", RESNET20, 128),
+        Workload("ResNet-20 inference, one image", "inference", RESNET20, 1),
+        Workload("ResNet-20 inference, batch 64", "inference", RESNET20, 64),
+        Workload(f"{block}, step", "step", SEPARABLE, 16),
+    ]
+    for channels, side, batch in CONVOLUTIONS:
+        found += each_direction(Conv(channels, channels), side, batch)
+    return found
+
+
+def each_direction(layer: Conv, side: int, batch: int) -> list[Workload]:
+    """A convolution forward, and its two gradients."""
+    net = ImageNet((layer.inputs, side, side), (layer,), "sgd", 0.01)
+    told = f"conv {layer.size}x{layer.size}, {layer.inputs} to {layer.outputs} channels"
+    more = {"stride": layer.stride, "groups": layer.groups, "dilation": layer.dilation}
+    told += "".join(f", {what} {n}" for what, n in more.items() if n > 1)
+    told += f", {side}x{side}, batch {batch}"
+    return [Workload(f"{told}, {d}", "conv", net, batch, direction=d) for d in DIRECTIONS]
+
+
+def layers() -> list[Workload]:
+    """Single convolutions of many kinds and sizes."""
+    plain = [Conv(n, n) for n in (16, 32, 64, 128, 256, 512)]
+    found = []
+    for layer in plain:
+        for side, batch in ((56, 4), (28, 16), (14, 32), (7, 64)):
+            found += each_direction(layer, side, batch)
+    for layer, side in OTHER_CONVOLUTIONS:
+        found += each_direction(layer, side, 16)
+    return found
+
+
+def products() -> list[Workload]:
+    """Matrix products."""
+    found = [Workload(f"gemm {n}", "gemm", shape=(n, n, n)) for n in SQUARES]
     found += [
         Workload(f"gemm {m} x {n} x {k} {layout}", "gemm", shape=(m, n, k), layout=layout)
         for m, n, k, layout in SKINNY
     ]
     return found
+
+
+def workloads() -> list[Workload]:
+    """All of them, at the sizes that the results are told for."""
+    return dense() + convolutional() + products()
 
 
 def tiny_workloads() -> list[Workload]:
@@ -125,11 +168,21 @@ def tiny_workloads() -> list[Workload]:
         Net((3, 5, 2), "cross_entropy", "adamw", 0.01, dropout=0.5),
     ]
     found = [Workload(f"step {n.rule}", "step", n, 4) for n in small]
-    found.append(Workload("epoch", "epoch", small[0], 16))
+    found.append(Workload("epoch", "epoch", small[0], 16, 40))
     found.append(Workload("inference", "inference", small[0], 1))
     found.append(Workload("gemm 8", "gemm", shape=(8, 8, 8)))
     found.append(Workload("gemm 2 x 3 x 4 tn", "gemm", shape=(2, 3, 4), layout="tn"))
+    for net in (lenet(), resnet(1, (2, 4), 8), separable(2, 4, 5)):
+        name = "x".join(map(str, net.image))
+        found.append(Workload(f"{name} step", "step", net, 4))
+        found.append(Workload(f"{name} memory", "memory", net, 4))
+        found.append(Workload(f"{name} inference", "inference", net, 2))
+    layer = ImageNet((3, 5, 5), (Conv(3, 3),), "sgd", 0.01)
+    found += [Workload(f"conv {d}", "conv", layer, 2, direction=d) for d in DIRECTIONS]
     return found
+
+
+LISTS = {"results": workloads, "layers": layers, "tiny": tiny_workloads}
 
 
 def operands(shape: tuple[int, int, int], layout: str) -> tuple[np.ndarray, np.ndarray]:
@@ -139,17 +192,3 @@ def operands(shape: tuple[int, int, int], layout: str) -> tuple[np.ndarray, np.n
     a = rng.random((m, k) if layout[0] == "n" else (k, m), "float32")
     b = rng.random((k, n) if layout[1] == "n" else (n, k), "float32")
     return (a if layout[0] == "n" else a.T), (b if layout[1] == "n" else b.T)
-
-
-_mnist: list[tuple[np.ndarray, np.ndarray]] = []
-
-
-def mnist() -> tuple[np.ndarray, np.ndarray] | None:
-    """MNIST's training images if FASTNN_DATA has them."""
-    folder = Path(os.environ.get("FASTNN_DATA", "."), "mnist")
-    files = [folder / f"train-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1")]
-    if not _mnist and all(f.exists() for f in files):
-        pixels, labels = (np.frombuffer(gzip.decompress(f.read_bytes()), np.uint8) for f in files)
-        x = pixels[16:].reshape(-1, 784).astype("float32") / 255
-        _mnist.append((x, labels[8:].astype("int64")))
-    return _mnist[0] if _mnist else None

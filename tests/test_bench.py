@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 def compare(*args):
     """bench/compare.py with arguments."""
     env = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    command = [sys.executable, str(ROOT / "bench" / "compare.py"), "--small", "--rounds=1"]
+    command = [sys.executable, str(ROOT / "bench" / "compare.py"), "--list=tiny", "--rounds=1"]
     return subprocess.run(
         [*command, "--seconds=0.001", *args], env=env, capture_output=True, text=True, timeout=120
     )
@@ -32,11 +32,13 @@ def test_every_kind_of_work_is_in_the_table(run):
     assert process.returncode == 0, process.stderr
     (path,) = folder.glob("*.json")
     rows = json.loads(path.read_text())["rows"]
-    assert {row["workload"]["kind"] for row in rows} == {"step", "epoch", "inference", "gemm"}
+    kinds = {row["workload"]["kind"] for row in rows}
+    assert kinds == {"step", "epoch", "inference", "memory", "gemm", "conv"}
     for row in rows:
-        assert row["found"]["fastnn"]["seconds"]["seconds"] > 0
-        assert row["found"]["fastnn"]["seconds"]["ratio"] == 1
-    inference = next(r["found"] for r in rows if r["workload"]["kind"] == "inference")
+        unit = "bytes" if row["workload"]["kind"] == "memory" else "seconds"
+        assert row["found"]["fastnn"][unit][unit] > 0
+        assert row["found"]["fastnn"][unit]["ratio"] == 1
+    inference = next(r["found"] for r in rows if r["workload"]["name"] == "inference")
     assert inference["numpy"]["p99"]["seconds"] >= inference["numpy"]["seconds"]["seconds"]
 
 
@@ -93,3 +95,11 @@ def test_bandwidth_of_every_row():
     assert run.returncode == 0, run.stderr
     lines = [line.split() for line in run.stdout.splitlines()]
     assert len(lines) > 200 and all(float(line[2]) > 0 and line[1] == "70" for line in lines[2:])
+
+
+def test_operations_of_a_network_of_convolutions(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    from networks import resnet
+
+    # He et al. 2015 tell 0.041 billion multiply-adds of ResNet-20; its two 1x1 shortcuts add 0.0003.
+    assert resnet(3).flops() / 2 == pytest.approx(0.041e9, rel=0.02)

@@ -5,29 +5,9 @@ from __future__ import annotations
 import time
 
 import numpy as np
-import onnx
 import onnxruntime
-from onnx import TensorProto, helper, numpy_helper
 
-
-def onnx_file(net, weights, rows):
-    """The network as a model of Gemm and Relu nodes."""
-    nodes, constants, name = [], [], "x"
-    for i, (w, b) in enumerate(weights):
-        constants += [numpy_helper.from_array(w, f"w{i}"), numpy_helper.from_array(b, f"b{i}")]
-        nodes.append(helper.make_node("Gemm", [name, f"w{i}", f"b{i}"], [f"h{i}"], transB=1))
-        name = f"h{i}"
-        if i < len(weights) - 1:
-            nodes.append(helper.make_node("Relu", [name], [f"r{i}"]))
-            name = f"r{i}"
-    ends = [
-        helper.make_tensor_value_info(label, TensorProto.FLOAT, [rows, width])
-        for label, width in (("x", net.sizes[0]), (name, net.sizes[-1]))
-    ]
-    graph = helper.make_graph(nodes, "net", ends[:1], ends[1:], constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.checker.check_model(model)
-    return model.SerializeToString()
+from .onnx_file import onnx_file
 
 
 class OnnxRuntime:
@@ -49,7 +29,7 @@ class OnnxRuntime:
         return lambda: session.run_with_iobinding(bound)
 
     def inference(self, net, weights, x):
-        file = onnx_file(net, weights, len(x))
+        file = onnx_file(net, weights, x)
         runs = [self.session(file, x, n) for n in range(1, self.threads + 1)]
         return min(runs, key=median_time), 1
 

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import numpy as np
 
 import fastnn
 from fastnn import losses, nn, optimizers
 
+from .modules import sequential
+
 
 def build(net, weights):
     """The module with these weights."""
-    layers = []
-    for i, (w, b) in enumerate(weights):
-        linear = nn.Linear(w.shape[1], w.shape[0])
-        linear.load_state_dict({"weight": w, "bias": b})
-        layers.append(linear)
-        if i < len(weights) - 1:
-            layers.append({"relu": nn.ReLU, "gelu": nn.GELU}[net.activation]())
-            if net.dropout:
-                layers.append(nn.Dropout(net.dropout))
-    return nn.Sequential(*layers)
+    return sequential(nn, net.layers, weights, lambda array: array)
 
 
 def rule(net, model):
@@ -30,6 +23,13 @@ def rule(net, model):
     if net.rule == "adam":
         return optimizers.Adam(params, lr=net.lr)
     return optimizers.AdamW(params, lr=net.lr, weight_decay=0.01)
+
+
+def tensor(x):
+    """An array as a tensor; of images the channels are innermost in memory."""
+    if x.ndim == 4:
+        x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    return fastnn.as_tensor(x)
 
 
 class Fastnn:
@@ -56,25 +56,25 @@ class Fastnn:
         return step
 
     def losses(self, net, weights, x, y, n):
-        step = self.compiled(replace(net, dropout=0.0), weights)
-        x, y = fastnn.as_tensor(x), fastnn.as_tensor(y)
+        step = self.compiled(net.without_dropout(), weights)
+        x, y = tensor(x), tensor(y)
         return [step(x, y).item() for _ in range(n)]
 
     def step(self, net, weights, x, y):
         step = self.compiled(net, weights)
-        step(fastnn.as_tensor(x), fastnn.as_tensor(y))
+        step(tensor(x), tensor(y))
         steps = max(1, min(1000, 2_000_000 // x.size))
         return lambda: step.latest.run_many(steps), steps
 
     def epoch(self, net, weights, x, y, batch):
         model = build(net, weights)
         trainer = fastnn.Trainer(model, optimizer=rule(net, model), loss=net.loss)
-        x, y = fastnn.as_tensor(x), fastnn.as_tensor(y)
+        x, y = tensor(x), tensor(y)
         return lambda: trainer.fit(x, y, epochs=1, batch_size=batch, verbose=0), 1
 
     def inference(self, net, weights, x):
         model = fastnn.compile(build(net, weights).eval())
-        x = fastnn.as_tensor(x)
+        x = tensor(x)
 
         def run():
             return model(x)
@@ -84,16 +84,33 @@ class Fastnn:
         return run, 1
 
     def gemm(self, a, b):
-        a, b = fastnn.as_tensor(a), fastnn.as_tensor(b)
+        a, b = tensor(a), tensor(b)
         return lambda: a @ b, 1
+
+    def conv(self, net, weights, direction, x, dy):
+        model = build(net, weights)
+        x, dy = tensor(x), tensor(dy)
+        if direction == "forward":
+
+            @fastnn.no_grad()
+            def work(x, dy):
+                return model(x)
+        else:
+            x.requires_grad = direction == "data gradient"
+
+            def work(x, dy):  # nobody reads the forward pass: it is not in the program
+                return fastnn.autograd.grad(model(x), x if x.requires_grad else model[0].weight, dy)
+
+        run = fastnn.compile(work)
+        return lambda: run(x, dy), 1
 
 
 class FastnnCalls(Fastnn):
     """The same step called from a Python loop."""
 
-    inference = epoch = gemm = None  # as above
+    inference = epoch = gemm = conv = None  # as above
 
     def step(self, net, weights, x, y):
         step = self.compiled(net, weights)
-        x, y = fastnn.as_tensor(x), fastnn.as_tensor(y)
+        x, y = tensor(x), tensor(y)
         return lambda: step(x, y), 1

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
+from networks import Net
 
 from . import NotOffered
 
@@ -12,6 +11,7 @@ from . import NotOffered
 class Numpy:
     """Layers written out."""
 
+    nets = (Net,)
     version = np.__version__
 
     def __init__(self, threads):
@@ -79,7 +79,7 @@ class Numpy:
         return step
 
     def losses(self, net, weights, x, y, n):
-        step = self.trainer(replace(net, dropout=0.0), weights)
+        step = self.trainer(net.without_dropout(), weights)
         return [float(step(x, y)) for _ in range(n)]
 
     def step(self, net, weights, x, y):

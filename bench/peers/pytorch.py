@@ -1,11 +1,12 @@
-"""PyTorch: eager with fused optimizers, and with torch.compile."""
+"""PyTorch: eager with fused optimizers, with channels last, and with torch.compile."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
+from networks import ImageNet, Net
 from torch import nn
+
+from .modules import sequential
 
 
 class Torch:
@@ -19,19 +20,11 @@ class Torch:
     def made(self, function):
         return function
 
+    def tensor(self, x):
+        return torch.from_numpy(x)
+
     def build(self, net, weights):
-        layers = []
-        for i, (w, b) in enumerate(weights):
-            linear = nn.Linear(w.shape[1], w.shape[0])
-            with torch.no_grad():
-                linear.weight.copy_(torch.from_numpy(w))
-                linear.bias.copy_(torch.from_numpy(b))
-            layers.append(linear)
-            if i < len(weights) - 1:
-                layers.append({"relu": nn.ReLU, "gelu": nn.GELU}[net.activation]())
-                if net.dropout:
-                    layers.append(nn.Dropout(net.dropout))
-        return nn.Sequential(*layers)
+        return sequential(nn, net.layers, weights, torch.from_numpy)
 
     def trainer(self, net, weights):
         model = self.build(net, weights)
@@ -55,18 +48,18 @@ class Torch:
         return step
 
     def losses(self, net, weights, x, y, n):
-        step = self.trainer(replace(net, dropout=0.0), weights)
-        x, y = torch.from_numpy(x), torch.from_numpy(y)
+        step = self.trainer(net.without_dropout(), weights)
+        x, y = self.tensor(x), self.tensor(y)
         return [step(x, y).item() for _ in range(n)]
 
     def step(self, net, weights, x, y):
         step = self.trainer(net, weights)
-        x, y = torch.from_numpy(x), torch.from_numpy(y)
+        x, y = self.tensor(x), self.tensor(y)
         return lambda: step(x, y), 1
 
     def epoch(self, net, weights, x, y, batch):
         step = self.trainer(net, weights)
-        x, y = torch.from_numpy(x), torch.from_numpy(y)
+        x, y = self.tensor(x), self.tensor(y)
 
         def run():
             for index in torch.randperm(len(x)).split(batch):
@@ -77,7 +70,7 @@ class Torch:
 
     def inference(self, net, weights, x):
         model = self.made(self.build(net, weights).eval())
-        x = torch.from_numpy(x)
+        x = self.tensor(x)
 
         def run():
             with torch.inference_mode():
@@ -86,15 +79,49 @@ class Torch:
         return run, 1
 
     def gemm(self, a, b):
-        a, b = torch.from_numpy(a), torch.from_numpy(b)
+        a, b = self.tensor(a), self.tensor(b)
         out = torch.empty(a.shape[0], b.shape[1])
         return lambda: torch.mm(a, b, out=out), 1
 
+    def conv(self, net, weights, direction, x, dy):
+        (layer,) = self.build(net, weights)
+        x, dy = self.tensor(x), self.tensor(dy)
+        if direction == "forward":
 
-class TorchCompile(Torch):
-    """With the forward and backward passes compiled; a product is no other than eager's."""
+            def run():
+                with torch.inference_mode():
+                    return layer(x)
+        else:
+            mask = [direction == "data gradient", direction == "weight gradient", False]
+            w = layer.weight.detach()
+            more = (layer.stride, layer.padding, layer.dilation, False, [0, 0], layer.groups, mask)
 
-    gemm = None
+            def run():
+                return torch.ops.aten.convolution_backward(dy, x, w, None, *more)
+
+        return run, 1
+
+
+class TorchChannelsLast(Torch):
+    """Images and the weights of convolutions with their channels innermost."""
+
+    nets = (ImageNet,)
+    gemm = epoch = None
+
+    def tensor(self, x):
+        found = torch.from_numpy(x)
+        return found.to(memory_format=torch.channels_last) if x.ndim == 4 else found
+
+    def build(self, net, weights):
+        return super().build(net, weights).to(memory_format=torch.channels_last)
+
+
+class TorchCompile(TorchChannelsLast):
+    """With the forward and backward passes compiled; a single product or layer is no other than eager's."""
+
+    nets = (Net, ImageNet)
+    epoch = Torch.epoch
+    conv = None
 
     def made(self, function):
         return torch.compile(function)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import sklearn
+from networks import Net
 from sklearn.neural_network import MLPClassifier
 
 from . import NotOffered
@@ -12,6 +13,7 @@ from . import NotOffered
 class Sklearn:
     """For classifiers of ReLU layers trained by SGD or Adam."""
 
+    nets = (Net,)
     version = sklearn.__version__
 
     def __init__(self, threads):

@@ -2,16 +2,81 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import jax
 import numpy as np
 import optax
 from jax import lax
 from jax import numpy as jnp
+from networks import (
+    Activation,
+    Conv,
+    Dropout,
+    Flatten,
+    GlobalMean,
+    Linear,
+    MaxPool,
+    Norm,
+    Residual,
+)  # fmt: skip
 
 # The random bits of the hardware's rate, not of the cryptographer's: the faster for dropout.
 jax.config.update("jax_default_prng_impl", "unsafe_rbg")
+
+
+def conv(x, w, layer):
+    """Channels innermost, in x (N, H, W, C) and in w (height, width, inputs, outputs)."""
+    return lax.conv_general_dilated(
+        x, w, (layer.stride,) * 2, [(layer.padding,) * 2] * 2, rhs_dilation=(layer.dilation,) * 2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=layer.groups,
+    )  # fmt: skip
+
+
+def norm(x, weight, bias, mean, var, training):
+    if training:
+        mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
+    return (x - mean) * (lax.rsqrt(var + 1e-5) * weight) + bias
+
+
+def dropout(x, p, key):
+    return jnp.where(jax.random.bernoulli(key, 1 - p, x.shape), x / (1 - p), 0)
+
+
+def through(layers, params, x, key):
+    """The layers' result; `params` gives the weights of the next one, no key means no training."""
+    for layer in layers:
+        match layer:
+            case Linear():
+                w, b = next(params)
+                x = x @ w.T + b
+            case Conv():
+                w, *b = next(params)
+                x = conv(x, w, layer)
+                x = x + b[0] if b else x
+            case Norm():
+                x = norm(x, *next(params), key is not None)
+            case Activation("gelu"):
+                x = jax.nn.gelu(x, approximate=False)
+            case Activation():
+                x = jax.nn.relu(x)
+            case Dropout(p):
+                if key is not None:
+                    key, now = jax.random.split(key)
+                    x = dropout(x, p, now)
+            case MaxPool(n):
+                x = lax.reduce_window(x, -jnp.inf, lax.max, (1, n, n, 1), (1, n, n, 1), "VALID")
+            case GlobalMean():
+                x = x.mean((1, 2))
+            case Flatten():  # in PyTorch's order, as the weights after it have it
+                x = x.transpose(0, 3, 1, 2).reshape(len(x), -1)
+            case Residual(body, shortcut):
+                made = through(body, params, x, key)
+                x = jax.nn.relu(made + through(shortcut, params, x, key))
+    return x
+
+
+def innermost(x):
+    """Images with their channels innermost."""
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 1)) if x.ndim == 4 else x
 
 
 class Jax:
@@ -23,16 +88,7 @@ class Jax:
         """XLA takes as many threads as its environment tells, or as there are cores."""
 
     def network(self, net, params, x, key=None):
-        activation = {"relu": jax.nn.relu, "gelu": lambda v: jax.nn.gelu(v, approximate=False)}
-        for i, (w, b) in enumerate(params):
-            x = x @ w.T + b
-            if i < len(params) - 1:
-                x = activation[net.activation](x)
-                if net.dropout and key is not None:
-                    key, now = jax.random.split(key)
-                    keep = jax.random.bernoulli(now, 1 - net.dropout, x.shape)
-                    x = jnp.where(keep, x / (1 - net.dropout), 0)
-        return x
+        return through(net.layers, iter(params), x, key)
 
     def update(self, net):
         """(carry, x, y) -> (carry, loss), where carry is parameters, the rule's state and a key."""
@@ -51,9 +107,7 @@ class Jax:
 
         def update(carry, x, y):
             params, state, key = carry
-            now = key
-            if net.dropout:
-                key, now = jax.random.split(key)
+            key, now = jax.random.split(key)
             loss, grads = jax.value_and_grad(loss_of)(params, x, y, now)
             updates, state = rule.update(grads, state, params)
             return (optax.apply_updates(params, updates), state, key), loss
@@ -62,11 +116,17 @@ class Jax:
 
     def start(self, net, weights):
         rule, update = self.update(net)
-        params = jax.device_put(weights)
+        params = self.params(weights)
         return (params, rule.init(params), jax.random.key(0)), update
 
+    def params(self, weights):
+        turned = [
+            tuple(a.transpose(2, 3, 1, 0) if a.ndim == 4 else a for a in some) for some in weights
+        ]
+        return jax.device_put(turned)
+
     def put(self, x, y):
-        return jax.device_put((x, y if y.dtype.kind == "f" else y.astype("int32")))
+        return jax.device_put((innermost(x), y if y.dtype.kind == "f" else y.astype("int32")))
 
     def trainer(self, net, weights):
         carry, update = self.start(net, weights)
@@ -80,7 +140,7 @@ class Jax:
         return step
 
     def losses(self, net, weights, x, y, n):
-        step = self.trainer(replace(net, dropout=0.0), weights)
+        step = self.trainer(net.without_dropout(), weights)
         x, y = self.put(x, y)
         return [float(step(x, y)) for _ in range(n)]
 
@@ -105,7 +165,7 @@ class Jax:
 
     def inference(self, net, weights, x):
         run = jax.jit(lambda params, x: self.network(net, params, x))
-        params, x = jax.device_put((weights, x))
+        params, x = self.params(weights), jax.device_put(innermost(x))
         return lambda: run(params, x).block_until_ready(), 1
 
     def gemm(self, a, b):
@@ -113,11 +173,25 @@ class Jax:
         product = jax.jit(lambda a, b: a @ b)
         return lambda: product(a, b).block_until_ready(), 1
 
+    def conv(self, net, weights, direction, x, dy):
+        (layer,), ((w, *_),) = net.layers, self.params(weights)
+        x, dy = jax.device_put((innermost(x), innermost(dy)))
+
+        def work(x, w, dy):
+            if direction == "forward":
+                return conv(x, w, layer)
+            if direction == "data gradient":
+                return jax.vjp(lambda x: conv(x, w, layer), x)[1](dy)
+            return jax.vjp(lambda w: conv(x, w, layer), w)[1](dy)
+
+        run = jax.jit(work)
+        return lambda: jax.block_until_ready(run(x, w, dy)), 1
+
 
 class JaxScan(Jax):
     """Many steps, or an epoch, in one call."""
 
-    inference = gemm = None  # as above
+    inference = gemm = conv = None  # as above
 
     def step(self, net, weights, x, y):
         carry, update = self.start(net, weights)
