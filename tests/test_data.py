@@ -365,6 +365,7 @@ def test_image_folder(tmp_path):
 
 
 def test_image_folders_that_are_wrong(tmp_path):
+    pytest.importorskip("PIL")
     with pytest.raises(FileNotFoundError, match="no such folder"):
         datasets.image_folder(tmp_path / "nothing")
     with pytest.raises(FileNotFoundError, match="has no folders; put the images of each class"):
