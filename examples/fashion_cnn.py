@@ -27,10 +27,9 @@ def main() -> float:
         for a, b in datasets.fashion_mnist(scale=False, channels=True)
     )
     change = augment.Compose([
-        augment.RandomCrop(28, padding=2),
+        augment.RandomCrop(28, padding=1),
         augment.RandomHorizontalFlip(),
         augment.Normalize(0.2860, 0.3530),
-        augment.RandomErasing(p=0.25, scale=(0.02, 0.2)),
     ])  # fmt: skip
     if options.preview:
         augment.preview(x, change, path=options.preview)
@@ -45,7 +44,7 @@ def main() -> float:
     )  # fmt: skip
     optimizer = fastnn.optimizers.AdamW(model.parameters(), lr=1e-3, weight_decay=0.02)
     steps = options.epochs * -(-len(x) // 64)
-    cycle = fastnn.schedules.OneCycleSchedule(optimizer, max_lr=4e-3, total_steps=steps)
+    cycle = fastnn.schedules.OneCycleSchedule(optimizer, max_lr=3e-3, total_steps=steps)
     trainer = fastnn.Trainer(model, loss="cross_entropy", optimizer=optimizer, metrics=["accuracy"])
     trainer.fit(
         x, y, epochs=options.epochs, batch_size=64, augment=change, validation=(x_test, y_test),

@@ -53,6 +53,25 @@ def test_mnist_mlp():
 
 
 @needs_data
+def test_mnist_cnn():
+    assert percent(run("mnist_cnn.py", "--epochs", "2", "--limit", "2000"), "test accuracy") > 85
+
+
+@needs_data
+def test_fashion_cnn():
+    assert percent(run("fashion_cnn.py", "--epochs", "2", "--limit", "1500"), "test accuracy") > 55
+
+
+@needs_data
+def test_cifar_resnet():
+    out = run("cifar_resnet.py", "--epochs", "2", "--limit", "300", "--only", "early stopping")
+    seen, new, gap = [float(v[:-1]) for v in out.splitlines()[-1].split()[-3:]]
+    assert "early stopping" in out.splitlines()[-1]
+    assert 5 < new < 100
+    assert abs(seen - new - gap) < 0.2
+
+
+@needs_data
 def test_housing():
     out = run("housing.py", "--epochs", "5", "--limit", "3000")
     assert float(out.split("R2 ")[1].split()[0]) > 0.3
@@ -64,7 +83,7 @@ def test_spam():
     assert float(out.split("test: ")[1].split("f1 ")[1].split(",")[0]) > 0.7
 
 
-@pytest.mark.parametrize("name", ["mnist_mlp.py", "housing.py", "spam.py"])
+@pytest.mark.parametrize("name", ["mnist_mlp.py", "mnist_cnn.py", "cifar_resnet.py", "housing.py", "spam.py"])
 def test_missing_data_says_where_to_put_it(name):
     environment = {k: v for k, v in os.environ.items() if k != "FASTNN_DATA"}
     done = subprocess.run(
