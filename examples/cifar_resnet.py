@@ -29,9 +29,7 @@ RUNS = {
 }
 
 
-def train(
-    data, held, test, epochs, *, patience=None, dropout=0.0, weight_decay=0.0, change=NORMAL
-):
+def train(data, held, test, epochs, *, patience=None, dropout=0.0, weight_decay=0.0, change=NORMAL):
     """One run: its history, and the accuracies on the training and the test images at its end."""
     fastnn.manual_seed(0)
     model = models.resnet20()
@@ -81,7 +79,8 @@ def main():
     options = parser.parse_args()
 
     (x, y), (x_test, y_test) = (
-        (a[: options.limit], b[: options.limit]) for a, b in datasets.cifar10(scale=False, subset=True)
+        (a[: options.limit], b[: options.limit])
+        for a, b in datasets.cifar10(scale=False, subset=True)
     )
     x, x_held, y, y_held = train_test_split(x, y, test_size=0.1, stratify=y)
     results = {}

@@ -83,7 +83,9 @@ def test_spam():
     assert float(out.split("test: ")[1].split("f1 ")[1].split(",")[0]) > 0.7
 
 
-@pytest.mark.parametrize("name", ["mnist_mlp.py", "mnist_cnn.py", "cifar_resnet.py", "housing.py", "spam.py"])
+@pytest.mark.parametrize(
+    "name", ["mnist_mlp.py", "mnist_cnn.py", "cifar_resnet.py", "housing.py", "spam.py"]
+)
 def test_missing_data_says_where_to_put_it(name):
     environment = {k: v for k, v in os.environ.items() if k != "FASTNN_DATA"}
     done = subprocess.run(
