@@ -4,7 +4,7 @@ plain loops over the kernel; every ISA, every number of threads, weights that we
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastnn
@@ -116,6 +116,7 @@ def check(real, x, w, bias, out, **how):
 ORDERS = ((0, 1, 2, 3), (0, 3, 1, 2), (3, 0, 1, 2), (1, 2, 0, 3), (0, 3, 2, 1))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_any_call(seed):
     """Random shapes, strides, paddings, dilations, groups and layouts."""

@@ -4,7 +4,7 @@ that are cut in every way; every ISA, every number of threads.
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastnn
@@ -47,6 +47,7 @@ def check(x, dy, kernel, **how):
     return dw
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_any_call(seed):
     """Random shapes, strides, paddings, dilations, groups and layouts."""

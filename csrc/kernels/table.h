@@ -19,6 +19,7 @@
 #include "random.h"
 #include "reduce.h"
 #include "softmax.h"
+#include "winograd.h"
 
 typedef struct {
   int lanes;                 /* of a vector register */
@@ -35,6 +36,7 @@ typedef struct {
   fnn_move_kernels move;
   fnn_random_kernels random;
   fnn_optimizer_kernels optimizer;
+  fnn_winograd_kernels winograd;
   fnn_probe_kernels probe;
   fnn_augment_kernels augment;
   fnn_pool_kernels pool;
@@ -55,6 +57,7 @@ typedef struct {
    .move = FNN_MOVE_KERNELS(real),           \
    .random = FNN_RANDOM_KERNELS(real),       \
    .optimizer = FNN_OPTIMIZER_KERNELS(real), \
+   .winograd = FNN_WINOGRAD_KERNELS(real),   \
    .probe = FNN_PROBE_KERNELS(real),         \
    .augment = FNN_AUGMENT_KERNELS(real),     \
    .pool = FNN_POOL_KERNELS(real)}

@@ -13,12 +13,17 @@ enum {
   FNN_CONV_WAYS = 7,
   FNN_CONV_SCALARS = 8,
 };
-enum { FNN_CONV_ALLOW_WINOGRAD = 1 };
+enum {
+  FNN_CONV_ALLOW_WINOGRAD = 1, /* where it is faster */
+  FNN_CONV_WINOGRAD_2 = 2,     /* wherever it can be, in tiles of 2 x 2: for tests, benchmarks */
+  FNN_CONV_WINOGRAD_4 = 4,
+};
 
 typedef enum {
   CONV_DIRECT,    /* tiles of sums over taps: conv_direct.c */
   CONV_PRODUCT,   /* a product of two matrices: kernels of one element */
   CONV_DEPTHWISE, /* channel by channel: groups of few channels, see depthwise.h */
+  CONV_WINOGRAD,  /* short convolutions: winograd.c */
 } fnn_conv_way;
 
 /* A convolution of x (N, H, W, C) with w (O, KH, KW, C / groups) to y (N, OH, OW, O), as the call has it;
@@ -80,5 +85,21 @@ void fnn_conv_pack_run(const fnn_call *call, fnn_team *team);
 /* --- direct (conv_direct.c, its shape in conv_shape.c) --- */
 fnn_status fnn_conv_direct_plan(const fnn_conv *conv, fnn_plan *plan, fnn_failure *why);
 void fnn_conv_direct_run(const fnn_conv *conv, const fnn_chain *chain, fnn_team *team);
+
+/* --- Winograd's short convolutions (winograd.c, winograd_pack.c, winograd_grad_w.c) --- */
+
+/* The side of the tiles with which they are faster than sums over taps, 0 if they are not. Follows from shapes
+ * alone. */
+int fnn_winograd_tile(const fnn_conv *conv);
+void fnn_winograd_plan(const fnn_conv *conv, fnn_plan *plan);
+void fnn_winograd_run(const fnn_conv *conv, const fnn_chain *chain, fnn_team *team);
+void fnn_winograd_grad_w_plan(const fnn_conv *conv, fnn_plan *plan);
+void fnn_winograd_grad_w_run(const fnn_conv *conv, fnn_team *team);
+
+/* The shape of packed weights and its rank, 2, or 0 where they had better stay as they are. */
+int fnn_winograd_packs(const fnn_conv *conv, int64_t shape[FNN_MAX_DIMS]);
+/* Packing weights alone; returns 0 if `packed` has not the shape of any tiles. */
+int fnn_winograd_pack_plan(const fnn_conv *weights, const fnn_array *packed, fnn_plan *plan);
+void fnn_winograd_pack_run(const fnn_conv *weights, const fnn_array *packed, fnn_team *team);
 
 #endif

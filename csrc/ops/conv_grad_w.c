@@ -196,6 +196,10 @@ fnn_status fnn_conv_grad_w_plan(const fnn_call *call, fnn_plan *plan, fnn_failur
     fnn_depthwise_grad_w_plan(&conv, plan);
     return FNN_OK;
   }
+  if (fnn_winograd_tile(&conv)) {
+    fnn_winograd_grad_w_plan(&conv, plan);
+    return FNN_OK;
+  }
   if (!fnn_grad_w_prepare(&conv, &g))
     return fnn_fail(why, FNN_ERR_MEMORY, "conv_grad_w: the padded input is larger than any memory");
   plan->flops = fnn_conv_flops(&conv);
@@ -218,6 +222,10 @@ void fnn_conv_grad_w_run(const fnn_call *call, fnn_team *team) {
   }
   if (fnn_depthwise_pays(&conv)) {
     fnn_depthwise_grad_w_run(&conv, team);
+    return;
+  }
+  if (fnn_winograd_tile(&conv)) {
+    fnn_winograd_grad_w_run(&conv, team);
     return;
   }
   fnn_grad_w_prepare(&conv, &g);

@@ -58,6 +58,7 @@ int fnn_conv_packs(const fnn_call *call, int64_t shape[FNN_MAX_DIMS]) {
     shape[0] = fnn_gemm_packs(&product);
     return shape[0] > 0;
   }
+  if (way == CONV_WINOGRAD) return fnn_winograd_packs(&conv, shape);
   if (way != CONV_DIRECT) return 0;
   fnn_conv_weights p = fnn_conv_weights_of(&conv);
   const int64_t packed[] = {p.groups * p.panels, p.kernel[0], p.kernel[1], p.channels, p.width};
@@ -71,9 +72,10 @@ static fnn_status pack_read(const fnn_call *call, fnn_conv *conv, fnn_failure *w
   int64_t groups = call->scalars[0].i;
   if (!fnn_is_real(w->dtype) || packed->dtype != w->dtype)
     return fnn_fail(why, FNN_ERR_DTYPE, "conv_pack: both arrays must be float32, or both float64");
-  if (w->ndim != 4 || (packed->ndim != 5 && packed->ndim != 1) || !fnn_contiguous(packed))
+  if (w->ndim != 4 || (packed->ndim != 5 && packed->ndim != 2 && packed->ndim != 1) ||
+      !fnn_contiguous(packed))
     return fnn_fail(why, FNN_ERR_SHAPE,
-                    "conv_pack: weights have four axes, packed ones five or one");
+                    "conv_pack: weights have four axes, packed ones five, two or one");
   if (groups < 1 || groups > FNN_CONV_MOST || w->shape[0] % groups)
     return fnn_fail(why, FNN_ERR_SHAPE, "conv_pack: outputs must fall into groups evenly");
   for (int i = 0; i < 4; i++)
@@ -112,6 +114,10 @@ fnn_status fnn_conv_pack_plan(const fnn_call *call, fnn_plan *plan, fnn_failure 
                       "conv_pack: only kernels of one element go onto one axis");
     return fnn_gemm_plan(&product, plan, why);
   }
+  if (packed->ndim == 2) {
+    if (fnn_winograd_pack_plan(&conv, packed, plan)) return FNN_OK;
+    return fnn_fail(why, FNN_ERR_SHAPE, "conv_pack: packed weights are not of their shape");
+  }
   fnn_conv_weights p = fnn_conv_weights_of(&conv);
   if (!p.possible || packed->shape[0] != p.groups * p.panels || packed->shape[1] != p.kernel[0] ||
       packed->shape[2] != p.kernel[1] || packed->shape[3] != p.channels ||
@@ -129,6 +135,10 @@ void fnn_conv_pack_run(const fnn_call *call, fnn_team *team) {
   if (call->arrays[1].ndim == 1) {
     fnn_call product = pack_product(call);
     fnn_gemm_run(&product, team);
+    return;
+  }
+  if (call->arrays[1].ndim == 2) {
+    fnn_winograd_pack_run(&conv, &call->arrays[1], team);
     return;
   }
   fnn_conv_weights p = fnn_conv_weights_of(&conv);

@@ -59,12 +59,16 @@ static int conv_packed_fits(const fnn_conv *c) {
   int64_t width = fnn_conv_width(c->dtype, made);
   if (!fnn_contiguous(&c->w)) return 0;
   if (c->w.ndim == 1) return conv_is_product(c); /* which looks at its length */
+  if (c->w.ndim == 2) {
+    int64_t shape[FNN_MAX_DIMS];
+    return fnn_winograd_packs(c, shape) && c->w.shape[0] == shape[0] && c->w.shape[1] == shape[1];
+  }
   return c->w.shape[0] == c->groups * ceil_div(made, width) && c->w.shape[3] == read &&
          c->w.shape[4] == width;
 }
 
 static fnn_status conv_shapes(fnn_conv *c, fnn_failure *why) {
-  c->packed = c->w.ndim == 5 || c->w.ndim == 1;
+  c->packed = c->w.ndim == 5 || c->w.ndim == 1 || c->w.ndim == 2;
   if (c->x.ndim != 4 || c->y.ndim != 4 || (c->w.ndim != 4 && !c->packed))
     return fnn_fail(why, FNN_ERR_SHAPE,
                     "convolution: arrays must be (N, H, W, C), (O, KH, KW, C / groups) and "
@@ -79,7 +83,7 @@ static fnn_status conv_shapes(fnn_conv *c, fnn_failure *why) {
   for (int i = 0; i < 2; i++) {
     c->in[i] = c->x.shape[1 + i];
     c->out[i] = c->y.shape[1 + i];
-    c->kernel[i] = c->w.ndim == 1 ? 1 : c->w.shape[1 + i];
+    c->kernel[i] = c->w.ndim == 1 ? 1 : c->w.ndim == 2 ? 3 : c->w.shape[1 + i];
     if (c->kernel[i] < 1)
       return fnn_fail(why, FNN_ERR_SHAPE, "convolution: a kernel has one element or more");
   }
@@ -122,7 +126,8 @@ fnn_status fnn_conv_read(const fnn_call *call, fnn_conv *c, fnn_failure *why) {
 
 fnn_conv_way fnn_conv_choose(const fnn_conv *c) {
   if (fnn_depthwise_pays(c)) return CONV_DEPTHWISE;
-  return conv_is_product(c) ? CONV_PRODUCT : CONV_DIRECT;
+  if (conv_is_product(c)) return CONV_PRODUCT;
+  return fnn_winograd_tile(c) ? CONV_WINOGRAD : CONV_DIRECT;
 }
 
 fnn_array fnn_conv_matrix(const fnn_array *w, int grad_x) {
@@ -180,6 +185,8 @@ fnn_status fnn_conv_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why)
     status = fnn_gemm_plan(&product, plan, why);
   } else if (way == CONV_DEPTHWISE) {
     fnn_depthwise_plan(&conv, plan);
+  } else if (way == CONV_WINOGRAD) {
+    fnn_winograd_plan(&conv, plan);
   } else {
     status = fnn_conv_direct_plan(&conv, plan, why);
   }
@@ -203,6 +210,8 @@ void fnn_conv_run(const fnn_call *call, fnn_team *team) {
     fnn_gemm_run_with(&product, end, team);
   } else if (way == CONV_DEPTHWISE) {
     fnn_depthwise_run(&conv, end, team);
+  } else if (way == CONV_WINOGRAD) {
+    fnn_winograd_run(&conv, end, team);
   } else {
     fnn_conv_direct_run(&conv, end, team);
   }
