@@ -36,7 +36,8 @@ typedef void (*fnn_gemm_kernel)(const fnn_gemm_tile *tile);
 
 typedef struct {
   int rows, cols;           /* the largest tile of `packed`; `direct` has as many columns, */
-  int direct_rows;          /* and at least as many rows */
+  int direct_rows;          /* and at least as many rows, */
+  int single_rows;          /* more of one vector */
   int wide_rows, wide_cols; /* of `wide` */
   int triple_rows;          /* of `triple`, which has three vectors */
   int dot_rows, dot_cols;   /* of `dot`, whose columns are single elements */
@@ -61,6 +62,7 @@ typedef struct {
   {.rows = GEMM_ROWS,                   \
    .cols = GEMM_COLS,                   \
    .direct_rows = GEMM_DIRECT_ROWS,     \
+   .single_rows = GEMM_SINGLE_ROWS,     \
    .wide_rows = GEMM_WIDE_ROWS,         \
    .wide_cols = GEMM_WIDE_COLS,         \
    .triple_rows = GEMM_TRIPLE_ROWS,     \

@@ -113,32 +113,31 @@ static int64_t conv_list_taps(const fnn_conv_direct *d, const fnn_conv_axis *axi
 
 /* A row of a task's pixels: each tile of them meets all panels of the block. */
 static void conv_row(const fnn_conv_direct *d, const conv_task *t, const fnn_conv_axis *axis,
-                     const char *panels, int64_t first, int64_t row, int64_t depth,
-                     fnn_gemm_tile *tile, const char *from) {
-  int64_t size = d->size, lanes = d->kernels->lanes, all = d->groups * d->outputs;
-  int64_t y = axis[0].start + row * d->spread[0];
-  int64_t last = at_most(d->outputs, (t->block + 1) * d->block * d->width);
+                     const char *panels, int64_t row, int64_t depth, fnn_gemm_tile *tile,
+                     const char *from) {
   const fnn_gemm_kernels *gemm = &d->kernels->gemm;
   const fnn_conv_kernels *conv = &d->kernels->conv;
+  int64_t size = d->size, lanes = d->kernels->lanes, all = d->groups * d->outputs;
+  int64_t y = axis[0].start + row * d->spread[0], group = t->group * d->outputs;
+  int64_t begin = t->block * d->block, end = at_most(begin + d->block, d->panels);
+  char *line = d->out + ((t->image * d->out_size[0] + y) * d->out_size[1] * all + group) * size;
   for (int64_t col = t->begin[1]; col < t->end[1]; col += d->height) {
     int64_t pixels = at_most(d->height, t->end[1] - col);
-    int64_t x = axis[1].start + col * d->spread[1];
-    char *to = d->out + (((t->image * d->out_size[0] + y) * d->out_size[1] + x) * all +
-                         t->group * d->outputs) *
-                            size;
-    tile->a = from + col * tile->a_row * size;
+    char *to = line + (axis[1].start + col * d->spread[1]) * all * size;
     int slide = d->slide && pixels >= conv->slide_least;
+    const fnn_gemm_kernel *table =
+        slide ? conv->slide + pixels - conv->slide_least : gemm->direct + (pixels - 1) * gemm->cols;
+    tile->a = from + col * tile->a_row * size;
     tile->k = slide ? d->channels : depth;
-    for (int64_t j = first; j < last; j += d->width) {
-      int64_t n = at_most(d->width, last - j), vectors = ceil_div(n, lanes);
+    for (int64_t panel = begin; panel < end; panel++) {
+      int64_t j = panel * d->width, n = at_most(d->width, d->outputs - j);
+      int64_t vectors = 1;
+      while (vectors * lanes < n) vectors++;
       tile->last = n - (vectors - 1) * lanes;
-      tile->b = tile->next = panels + (j / d->width) * d->panel_elements * size;
+      tile->b = tile->next = panels + panel * d->panel_elements * size;
       tile->c = to + j * size;
-      tile->add = d->bias ? d->bias + (t->group * d->outputs + j) * size : NULL;
-      if (slide)
-        conv->slide[pixels - conv->slide_least](tile);
-      else
-        gemm->direct[(pixels - 1) * gemm->cols + vectors - 1](tile);
+      tile->add = d->bias ? d->bias + (group + j) * size : NULL;
+      table[vectors - 1](tile);
     }
   }
 }
@@ -169,7 +168,7 @@ static void conv_run_task(const fnn_conv_direct *d, const conv_task *t, const ch
     to = at_most(to, axis[0].count);
     tile.taps = to > from ? (to - from) * cols : 0;
     tile.tap = list + from * cols;
-    conv_row(d, t, axis, panels, first, row, tile.taps ? depth : 0, &tile,
+    conv_row(d, t, axis, panels, row, tile.taps ? depth : 0, &tile,
              in.base + row * d->advance[0] * in.row_step * d->size);
     if (chain)
       fnn_chain_block(chain, (t->image * d->out_size[0] + row) * d->out_size[1] + t->begin[1],

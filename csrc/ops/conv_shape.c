@@ -98,9 +98,14 @@ int fnn_conv_direct_prepare(const fnn_conv *conv, fnn_conv_direct *d) {
   d->panel_elements = d->weights.panel_elements;
   int64_t cols = ceil_div(d->out_size[1], d->spread[1]);
   int64_t rows = ceil_div(d->out_size[0], d->spread[0]);
-  d->height = even(cols, d->kernels->gemm.direct_rows, 1);
   d->slide = d->width == d->kernels->lanes && d->kernel[1] == 3 && d->stride[1] == 1 &&
              d->dilation[1] == 1;
+  const fnn_gemm_kernels *gemm = &d->kernels->gemm;
+  d->height = even(cols,
+                   d->slide                        ? d->kernels->conv.slide_rows
+                   : d->width == d->kernels->lanes ? gemm->single_rows
+                                                   : gemm->direct_rows,
+                   1);
   double deep = (double)at_most(at_least(1, d->in_size[0]), d->span[0]);
   double wide = (double)(d->height * d->advance[1] + d->span[1]);
   if (!d->weights.possible || deep * wide * (double)d->channels > FNN_CONV_LIMIT) return 0;
