@@ -114,7 +114,7 @@ def test_the_code_of_the_readme(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "run.safetensors").exists()
 
 
-@pytest.mark.parametrize("name", ["training", "compiling"])
+@pytest.mark.parametrize("name", ["training", "compiling", "images"])
 def test_pages_do_as_they_say(name):
     page = EXAMPLES.parent / "docs" / f"{name}.md"
     assert doctest.testfile(str(page), module_relative=False).failed == 0

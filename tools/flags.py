@@ -8,7 +8,8 @@ FLAGS += ["-fwrapv"]
 AVX2 = ["-mavx2", "-mfma", "-mf16c", "-mbmi2"]
 AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mfma", "-mf16c", "-mbmi2"]
 AVX512 += ["-mprefer-vector-width=512"]
-X86 = {"portable": [], "avx2": AVX2, "avx512": AVX512}
+# Few x86-64 CPUs of today are without AVX2: their kernels are a quarter smaller than with -O3.
+X86 = {"portable": ["-O2"], "avx2": AVX2, "avx512": AVX512}
 ARM = {"neon": []}
 
 # By the machine's name; another machine has the portable kernels alone.
