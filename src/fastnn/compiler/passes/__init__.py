@@ -16,6 +16,7 @@ from .epilogue import fuse_epilogues
 from .memory import plan_memory
 from .norms import fuse_norms
 from .order import in_memory_order
+from .pools import mask_pools
 from .prologue import hoist_constants, pack_weights
 from .spread import shrink_repeated
 
@@ -28,6 +29,7 @@ PASSES: dict[str, Callable[[Program], Program]] = {
     "constants": fold_constants,
     "copies": drop_copies,
     "norm": fuse_norms,
+    "pools": mask_pools,
     "epilogue": fuse_epilogues,
     "chain": fuse_chains,
     "hoist": hoist_constants,
