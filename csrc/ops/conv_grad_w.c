@@ -47,6 +47,16 @@ static void find_pixels(const fnn_grad_w *g, const int64_t *count, const int64_t
     }
 }
 
+/* Which of a strip's rows meet rows of x, and not padding, under a row of the kernel. */
+static fnn_range rows_inside(const fnn_grad_w *g, const fnn_grad_w_strip *s, int64_t kernel_row) {
+  int64_t above = g->pad[0] - kernel_row * g->dilation[0] - s->first[1] * g->stride[0];
+  int64_t below = g->in[0] + above; /* the first row of x lies `above` under the strip's first */
+  fnn_range r = {above > 0 ? ceil_div(above, g->stride[0]) : 0,
+                 below > 0 ? ceil_div(below, g->stride[0]) : 0};
+  r.end = at_most(r.end, s->count[1]);
+  return r;
+}
+
 /* The lines that a tile fetches, one in each step. */
 static void take_ahead(grad_w_task *t, fnn_gemm_tile *tile) {
   ahead *next = &t->next[t->next[0].lines <= 0];
@@ -88,26 +98,34 @@ static void compute_block(const fnn_grad_w *g, grad_w_task *t, const fnn_grad_w_
                           char *part, int add) {
   int64_t width = at_most(g->block, g->channels - c), run = g->run * width;
   int64_t steps[3] = {x_step[0], x_step[1] * g->stride[0], x_step[2] * g->stride[1]};
-  grad_w_pixels p;
-  find_pixels(g, s->count, steps, dy->step, &p);
-  fnn_gemm_tile tile = {.k = p.steps, .taps = p.taps, .tap = p.tap, .a_row = 1};
+  fnn_gemm_tile tile = {.a_row = 1};
   tile.add_row = tile.c_row = g->turned   ? g->outputs
                               : g->direct ? g->kernel[0] * g->kernel[1] * g->channels
                                           : run;
-  tile.a_step = g->turned ? p.x_step : p.dy_step;
-  tile.b_step = g->turned ? p.dy_step : p.x_step;
-  for (int64_t row = 0; row < g->kernel[0]; row++)
+  for (int64_t row = 0; row < g->kernel[0]; row++) {
+    fnn_range rows = rows_inside(g, s, row);
+    if (rows.begin >= rows.end && add) continue;
+    int64_t count[3] = {s->count[0], at_least(0, rows.end - rows.begin), s->count[2]};
+    grad_w_pixels p;
+    find_pixels(g, count, steps, dy->step, &p);
+    tile.k = p.taps ? p.steps : 0;
+    tile.taps = p.taps;
+    tile.tap = p.tap;
+    tile.a_step = g->turned ? p.x_step : p.dy_step;
+    tile.b_step = g->turned ? p.dy_step : p.x_step;
+    const char *first = dy->data + rows.begin * dy->step[1] * g->size;
+    const char *x_row = x + (rows.begin * steps[1] + row * g->dilation[0] * x_step[1]) * g->size;
     for (int64_t col = 0; col < g->runs; col++) {
-      const char *at =
-          x + (row * g->dilation[0] * x_step[1] + col * g->dilation[1] * x_step[2]) * g->size;
-      tile.a = g->turned ? at : dy->data;
-      tile.b = g->turned ? dy->data : at;
+      const char *at = x_row + col * g->dilation[1] * x_step[2] * g->size;
+      tile.a = g->turned ? at : first;
+      tile.b = g->turned ? first : at;
       tile.c = part + fnn_grad_w_place(g, t->group, t->o, c, row, col) * g->size;
       if (g->turned)
         compute_tiles(g, t, &tile, run, t->outputs, g->rows, add);
       else
         compute_tiles(g, t, &tile, t->outputs, run, dy->panel, add);
     }
+  }
 }
 
 static fnn_grad_w_strip strip_at(const fnn_grad_w *g, int64_t number) {
