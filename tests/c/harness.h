@@ -39,7 +39,7 @@ static double between(double low, double high) {
   return low + (high - low) * (double)(next() >> 11) / 9007199254740992.0;
 }
 /* Mostly small and odd, now and then zero or large enough for several blocks and threads. */
-static int64_t length(int64_t large) {
+__attribute__((unused)) static int64_t length(int64_t large) {
   int64_t kind = below(10);
   return kind == 0 ? 0 : kind < 6 ? 1 + below(40) : kind < 9 ? 1 + below(130) : 1 + below(large);
 }
@@ -147,7 +147,9 @@ static void give(launch *l, const block *b) {
   fnn_array none = {.ndim = -1};
   l->call.arrays[l->call.n_arrays++] = b ? b->a : none;
 }
-static void real(launch *l, double x) { l->call.scalars[l->scalars++].f = x; }
+__attribute__((unused)) static void real(launch *l, double x) {
+  l->call.scalars[l->scalars++].f = x;
+}
 static void integer(launch *l, int64_t x) { l->call.scalars[l->scalars++].i = x; }
 
 /* Run with one thread and with three; all bytes of `out` must agree, guards included. */
