@@ -25,7 +25,7 @@ RUNS = {
     "dropout": {"dropout": 0.5},
     "weight decay": {"weight_decay": 2e-3},
     "augmentation": {"change": CHANGE},
-    "augmentation and weight decay": {"change": CHANGE, "weight_decay": 1e-3},
+    "augmentation and weight decay": {"change": CHANGE, "weight_decay": 5e-4},
 }
 
 

@@ -24,7 +24,7 @@ from flags import FLAGS, ISAS
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [path for path in ROOT.joinpath("csrc").rglob("*") if path.is_file()]
 SOURCES += ROOT.glob("tests/c/*.h")
-PROGRAMS = ("kernels", "conv", "training", "chain", "replay")  # team, the thread team's, is apart
+PROGRAMS = ("kernels", "conv", "training", "chain", "replay", "augment")  # team is apart
 NEEDS_CROSS = """\
 make cross needs a compiler for aarch64 and an emulator; on Debian and Ubuntu:
     apt-get install gcc-aarch64-linux-gnu qemu-user"""
