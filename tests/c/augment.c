@@ -91,7 +91,7 @@ static void drop_all(changed *c) {
   drop(&c->x), drop(&c->draws), drop(&c->key), drop(&c->rows), drop(&c->values), drop(&c->y);
 }
 
-static int64_t some(int64_t most) { return 1 + below(below(3) ? most : 4); }
+static int64_t some(int64_t most) { return 1 + below(most > 4 && below(3) == 0 ? 4 : most); }
 
 static void all_kinds(int dtype) {
   for (int repeat = 0; repeat < 20; repeat++) {
