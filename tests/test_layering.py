@@ -21,7 +21,7 @@ FLOORS = (
     {"initializers"},
     {"nn", "losses", "optimizers", "schedules", "regularizers", "metrics"},
     {"models", "data", "io", "compiler"},
-    {"profiler"},
+    {"plot", "profiler"},
     {"training"},
     {"demo", "info"},
     {"__init__", "__main__"},

@@ -4,7 +4,7 @@ Tensors, their functions and automatic differentiation are here; layers, losses,
 and model files are in modules that load on first use:
 
     nn  initializers  losses  optimizers  schedules  regularizers  metrics
-    models  data  training (Trainer)  io (save, load)  compiler (compile)  profiler (profile)
+    models  data  training (Trainer)  io (save, load)  compiler (compile)  profiler (profile)  plot
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from .tensor import (
 _methods.install()
 
 _MODULES = {
-    "compiler", "data", "initializers", "io", "losses", "metrics", "models", "nn", "optimizers", "profiler",
-    "random", "regularizers", "schedules", "training",
+    "compiler", "data", "initializers", "io", "losses", "metrics", "models", "nn", "optimizers", "plot",
+    "profiler", "random", "regularizers", "schedules", "training",
 }  # fmt: skip
 _NAMES = {
     "Trainer": "training", "History": "training", "save": "io", "load": "io",
