@@ -16,6 +16,8 @@
  * more than MANY_TASKS some go together. */
 #define TASKS 3
 #define MANY_TASKS 24
+/* Elements that a chain is run on at once, where they touch: for each time it is readied anew. */
+#define CHAINED 4096
 
 /* --- strips --- */
 
@@ -161,6 +163,8 @@ static void conv_run_task(const fnn_conv_direct *d, const conv_task *t, const ch
   const char *panels = packed + t->group * d->panels * d->panel_elements * d->size;
   int64_t first = t->block * d->block * d->width;
   int64_t n = at_most(d->block * d->width, d->outputs - first);
+  int64_t wide = t->end[1] - t->begin[1], chained = t->begin[0];
+  int whole = wide == d->out_size[1]; /* rows of the output touch */
   for (int64_t row = t->begin[0]; row < t->end[0]; row++) {
     int64_t top = row * d->advance[0] + axis[0].offset, step = axis[0].offset_step;
     int64_t from = top < 0 ? ceil_div(-top, step) : 0;
@@ -168,11 +172,17 @@ static void conv_run_task(const fnn_conv_direct *d, const conv_task *t, const ch
     to = at_most(to, axis[0].count);
     tile.taps = to > from ? (to - from) * cols : 0;
     tile.tap = list + from * cols;
+    if (chain)
+      fnn_chain_touch(chain, (t->image * d->out_size[0] + row) * d->out_size[1] + t->begin[1], wide,
+                      t->group * d->outputs + first, n);
     conv_row(d, t, axis, panels, row, tile.taps ? depth : 0, &tile,
              in.base + row * d->advance[0] * in.row_step * d->size);
-    if (chain)
-      fnn_chain_block(chain, (t->image * d->out_size[0] + row) * d->out_size[1] + t->begin[1],
-                      t->end[1] - t->begin[1], t->group * d->outputs + first, n);
+    if (!chain) continue;
+    int64_t rows = row + 1 - chained;
+    if (whole && row + 1 < t->end[0] && rows * wide * n < CHAINED) continue;
+    fnn_chain_block(chain, (t->image * d->out_size[0] + chained) * d->out_size[1] + t->begin[1],
+                    rows * wide, t->group * d->outputs + first, n);
+    chained = row + 1;
   }
 }
 

@@ -91,7 +91,9 @@ class deterministic_precision:
     same bits at any thread count, and whether compiled or not.
 
     With deterministic precision no such choice is made: each element of every convolution, and of its
-    gradients, is a plain sum of products. Nothing else is turned off.
+    gradients, is a plain sum of products. Nor is batch normalisation in evaluation folded into the
+    weights of the convolution before it, as compiled functions else do (an error of a few ``eps`` of the
+    sum of the products' magnitudes): they give the bits of eager calls.
 
     Parameters
     ----------

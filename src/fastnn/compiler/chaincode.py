@@ -72,7 +72,8 @@ def decode(code: _core.Array) -> list[Step]:
 
 def code_of(call: Call) -> tuple[int, _core.Array] | None:
     """Where among a call's arrays the words of a chain are, and the words; None for an op that has none."""
-    at = {_core.ops.chain: 0, _core.ops.matmul_chain: 3}.get(call.op)
+    ops = _core.ops
+    at = {ops.chain: 0, ops.matmul_chain: 3, ops.conv_chain: 3}.get(call.op)
     view = None if at is None else call.views[at]
     return None if at is None or view is None or view.array is None else (at, view.array)
 

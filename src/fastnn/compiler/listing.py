@@ -8,7 +8,7 @@ from .. import _core
 from ..units import quantity, size
 from .chaincode import INPUTS, OUTPUT, code_of, decode, spell
 from .names import Names
-from .program import Call, Program
+from .program import Call, Program, View
 
 __all__ = ["Step", "listing"]
 
@@ -68,7 +68,7 @@ def _ops(call: Call) -> int:
     """How many recorded calls it does the work of."""
     found = code_of(call)
     if found is not None:
-        return len(decode(found[1])) + (call.op == _core.ops.matmul_chain)
+        return len(decode(found[1])) + (call.op in (_core.ops.matmul_chain, _core.ops.conv_chain))
     return 1 + (call.op == _core.ops.matmul and call.scalars[1] != 0)
 
 
@@ -92,13 +92,18 @@ def _spelled(call: Call, names: Names) -> str:
         return f"{left} = {_chain(call, *found, names)}"
     if call.op == _core.ops.matmul:
         return f"{left} {'+' * bool(call.scalars[0])}= {_product(call, names)}"
+    return f"{left} = {_plain(call.name, call, inputs, names)}"
+
+
+def _plain(name: str, call: Call, inputs: list[View], names: Names) -> str:
+    """A call by its name, with its inputs and scalars."""
     _, _, _, scalars = _core.op_info(call.op)
     said = [names.view(view) for view in inputs]
     said += [
         f"{word.split(':')[0]}={value:g}"
         for word, value in zip(scalars.split(), call.scalars, strict=True)
     ]
-    return f"{left} = {call.name}({', '.join(said)})"
+    return f"{name}({', '.join(said)})"
 
 
 def _chain(call: Call, at: int, code: _core.Array, names: Names) -> str:
@@ -107,7 +112,11 @@ def _chain(call: Call, at: int, code: _core.Array, names: Names) -> str:
     if call.op == _core.ops.chain:
         return f"chain: {spell(code, dict(enumerate(said[:INPUTS])), said[INPUTS:])}"
     *operands, c = said
-    return spell(code, {**dict(enumerate(operands)), OUTPUT: _product(call, names)}, (c,))
+    if call.op == _core.ops.conv_chain:
+        first = _plain("conv", call, [v for v in call.views[:3] if v is not None], names)
+    else:
+        first = _product(call, names)
+    return spell(code, {**dict(enumerate(operands)), OUTPUT: first}, (c,))
 
 
 def _product(call: Call, names: Names) -> str:

@@ -13,6 +13,7 @@ from .constants import fold_constants
 from .copies import drop_copies
 from .dead import drop_dead_calls
 from .epilogue import fuse_epilogues
+from .fold import fold_norms
 from .memory import plan_memory
 from .norms import fuse_norms
 from .order import in_memory_order
@@ -28,6 +29,7 @@ PASSES: dict[str, Callable[[Program], Program]] = {
     "repeated": shrink_repeated,
     "constants": fold_constants,
     "copies": drop_copies,
+    "fold": fold_norms,
     "norm": fuse_norms,
     "pools": mask_pools,
     "epilogue": fuse_epilogues,

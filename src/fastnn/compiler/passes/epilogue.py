@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 from ... import _core
 from ..._core import ops as op
@@ -42,7 +43,7 @@ def fuse_epilogues(program: Program) -> Program:
 
 
 def _begin(i: int, call: Call) -> Group | None:
-    if call.op != op.matmul or call.scalars[0] or call.scalars[1]:
+    if call.op != op.conv and (call.op != op.matmul or call.scalars[0] or call.scalars[1]):
         return None
     product = call.views[3]
     assert product is not None
@@ -57,6 +58,8 @@ def _product(group: Group, readers: dict[int, set[int]]) -> Call | None:
     if group.needed(readers) != [last]:
         return None
     only = group.steps[0][0]
+    if group.head.op == op.conv:
+        return _chained(group) if _convolution_pays(group) else None
     if last == 1 and _is_activation(only):
         y = _as(group.values[1], shape)
         scalars = (0, only.op, *only.scalars, *(0.0,) * (2 - len(only.scalars)))
@@ -77,8 +80,12 @@ def _pays(group: Group) -> bool:
     return FEW <= elements <= MANY or (elements > MANY and short and sums <= SHORT_SUMS)
 
 
+def _convolution_pays(group: Group) -> bool:
+    return all(call.op in SHORT for call, _ in group.steps)
+
+
 def _chained(group: Group) -> Call | None:
-    """The product with a chain."""
+    """The product, or convolution, with a chain."""
     assert group.head is not None
     shape, last = group.values[0].shape, len(group.steps)
     c = group.values[last]
@@ -90,7 +97,22 @@ def _chained(group: Group) -> Call | None:
     inputs = [v if s is None else _spread(v, s, shape) for v, s, _ in group.operands]
     views: list[View | None] = [*group.head.views[:3], constant_view(encode(steps)), *inputs]
     views += [*[None] * (ROOM - len(inputs)), _as(c, shape)]
-    return replace(group.head, op=op.matmul_chain, views=tuple(views), scalars=())
+    if group.head.op == op.matmul:
+        return replace(group.head, op=op.matmul_chain, views=tuple(views), scalars=())
+    if not all(_even(v, shape) for v in inputs):
+        return None
+    return replace(group.head, op=op.conv_chain, views=tuple(views))
+
+
+def _even(view: View, shape: tuple[int, ...]) -> bool:
+    """Whether an operand's pixels lie evenly, or are one, along all but the last axis of a shape."""
+    lead = len(shape) - len(view.shape)
+    along = [
+        view.strides[i - lead] if i >= lead and view.shape[i - lead] > 1 else 0
+        for i in range(len(shape) - 1)
+    ]
+    axes = [i for i in range(len(shape) - 1) if shape[i] > 1]
+    return all(along[i] == along[j] * shape[j] for i, j in pairwise(axes))
 
 
 def _spread(view: View, strides: tuple[int, ...], shape: tuple[int, ...]) -> View:

@@ -7,15 +7,13 @@ counts as written for as long as that array lives.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 from ... import _core
 from ..._core import ops as op
 from ..program import Buffer, Call, Program, View
-from .part import plain
-from .uses import made_once, rebased, with_memory, writers_of
+from .uses import lasting, made_once, new_view, rebased, with_memory, writers_of
 
 __all__ = ["hoist_constants", "pack_weights"]
 
@@ -53,7 +51,7 @@ def hoist_constants(program: Program) -> Program:
         inputs, outputs = call.split()
         if (
             inputs
-            and all(_lasting(v, writers) for v in inputs)
+            and all(lasting(v, writers) for v in inputs)
             and all(made_once(v, writers) for v in outputs)
         ):
             made |= with_memory(outputs, "prologue")
@@ -73,7 +71,7 @@ def pack_weights(program: Program) -> Program:
     prologue, calls = list(program.prologue), []
     for call in program.calls:
         weights = call.views[1] if call.op in PACKERS else None
-        shape = _packed_shape(call) if weights is not None and _lasting(weights, writers) else ()
+        shape = _packed_shape(call) if weights is not None and lasting(weights, writers) else ()
         if not shape:
             calls.append(call)
             continue
@@ -81,27 +79,11 @@ def pack_weights(program: Program) -> Program:
         packer, scalars = PACKERS[call.op](call)
         key = (id(weights.buffer), weights.offset, weights.shape, weights.strides, shape, scalars)
         if key not in packed:
-            packed[key] = _new_view(shape, weights)
+            packed[key] = new_view(shape, weights)
             prologue.append(replace(call, op=packer, views=(weights, packed[key]), scalars=scalars))
         views = (call.views[0], packed[key], *call.views[2:])
         calls.append(replace(call, views=views))
     return replace(program, calls=calls, prologue=prologue)
-
-
-def _lasting(view: View, writers: Counter[int]) -> bool:
-    """Whether memory is the same at each run, as far as the program goes, and we can see other writes."""
-    buffer = view.buffer
-    return buffer.array is not None and (
-        buffer.kind in ("yours", "constant", "prologue")
-        and buffer.size > 0
-        and not writers[id(buffer)]
-    )
-
-
-def _new_view(shape: tuple[int, ...], like: View) -> View:
-    array = _core.empty(_core.Array, shape, like.code)
-    buffer = Buffer(array.nbytes, _core.whole(array), kind="prologue")
-    return View(buffer, 0, shape, plain(shape), like.code, array)
 
 
 def _packed_shape(call: Call) -> tuple[int, ...]:

@@ -10,8 +10,19 @@ from typing import NamedTuple
 
 from ... import _core
 from ..program import Buffer, Call, Program, View, addresses, span
+from .part import plain
 
-__all__ = ["Touch", "Uses", "made_once", "moved", "rebased", "with_memory", "writers_of"]
+__all__ = [
+    "Touch",
+    "Uses",
+    "lasting",
+    "made_once",
+    "moved",
+    "new_view",
+    "rebased",
+    "with_memory",
+    "writers_of",
+]
 
 
 class Touch(NamedTuple):
@@ -94,6 +105,23 @@ def with_memory(views: Iterable[View], kind: str) -> dict[int, Buffer]:
 def made_once(view: View, writers: Mapping[int, int]) -> bool:
     """Whether it is of a temporary that one call alone writes."""
     return view.buffer.array is None and writers[id(view.buffer)] == 1
+
+
+def lasting(view: View, writers: Mapping[int, int]) -> bool:
+    """Whether memory is the same at each run, as far as the program goes, and we can see other writes."""
+    buffer = view.buffer
+    return buffer.array is not None and (
+        buffer.kind in ("yours", "constant", "prologue")
+        and buffer.size > 0
+        and not writers[id(buffer)]
+    )
+
+
+def new_view(shape: tuple[int, ...], like: View) -> View:
+    """A contiguous view of memory of the prologue's own, of another view's dtype."""
+    array = _core.empty(_core.Array, shape, like.code)
+    buffer = Buffer(array.nbytes, _core.whole(array), kind="prologue")
+    return View(buffer, 0, shape, plain(shape), like.code, array)
 
 
 def moved(call: Call, old: Buffer, begin: int, target: View) -> Call:
