@@ -15,9 +15,9 @@ from fastnn.data import augment, datasets, train_test_split
 from fastnn.training import EarlyStopping, ScheduleLR
 
 NORMAL = augment.Normalize((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
-CHANGE = augment.Compose([
-    augment.RandomCrop(32, padding=4), augment.RandomHorizontalFlip(), NORMAL, augment.Cutout(8),
-])  # fmt: skip
+CHANGE = augment.Compose(
+    [augment.RandomCrop(32, padding=4), augment.RandomHorizontalFlip(), NORMAL]
+)
 
 RUNS = {
     "nothing": {},
@@ -72,7 +72,7 @@ def draw(results, path):
 def main():
     """Train all; returns for each run its history, training and test accuracy."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--limit", type=int, help="use so many images of each part only")
     parser.add_argument("--only", help="one of the runs, by its name")
     parser.add_argument("--plot", help="save a picture of the gaps (needs matplotlib)")
