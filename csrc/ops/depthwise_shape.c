@@ -163,7 +163,8 @@ fnn_depthwise_line fnn_depthwise_line_of(const fnn_depthwise *d, const fnn_depth
   int64_t first = rows.first + (row - rows.begin) / rows.step * rows.move, a = 0, b = rows.taps;
   while (a < b && first + a * rows.tap < 0) a++;
   while (a < b && first + (b - 1) * rows.tap >= d->in_size[0]) b--;
-  fnn_depthwise_line line = {.pixels = columns->count,
+  fnn_depthwise_line line = {.x = from->data, /* no row of it may be read */
+                             .pixels = columns->count,
                              .rows = b - a,
                              .planes = d->planes,
                              .taps = columns->taps,
