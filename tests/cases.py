@@ -13,6 +13,7 @@ from case import ODD, Arg, Case, booleans, integers, nonzero, real, simplex, spa
 from cases_conv import CONV
 from cases_norm import NORM
 from cases_pool import POOL
+from cases_resize import RESIZE
 from fastnn import losses
 
 
@@ -662,6 +663,6 @@ LOSSES = [
     ),
 ]  # fmt: skip
 
-CASES = UNARY + BINARY + REDUCE + SOFTMAX + NORM + LINALG + MOVE + LOSSES + CONV + POOL
+CASES = UNARY + BINARY + REDUCE + SOFTMAX + NORM + LINALG + MOVE + LOSSES + CONV + POOL + RESIZE
 
 assert len({c.name for c in CASES}) == len(CASES), "two cases have one name"

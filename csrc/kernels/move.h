@@ -11,8 +11,12 @@ typedef struct {
   /* to[j * to_step + i] = from[i * from_step + j] for i < rows, j < cols; they do not overlap. */
   void (*transpose)(int64_t rows, int64_t cols, const void *from, int64_t from_step, void *to,
                     int64_t to_step);
+  /* y[i] = the sum over k < count of weights[k] * rows[k][i], in order, for i < n; with `add`, y[i] before it. */
+  void (*combine)(int64_t n, int count, const void *const *rows, const double *weights, int add,
+                  void *y);
 } fnn_move_kernels;
 
-#define FNN_MOVE_KERNELS(real) {.add_row = move_add_row_##real, .transpose = transpose_##real}
+#define FNN_MOVE_KERNELS(real) \
+  {.add_row = move_add_row_##real, .transpose = transpose_##real, .combine = move_combine_##real}
 
 #endif

@@ -17,7 +17,9 @@ from .index import *
 from .join import *
 from .linalg import *
 from .norm import *
+from .pad import *
 from .pooling import *
 from .reduce import *
+from .resize import *
 from .shape import *
 from .softmax import *

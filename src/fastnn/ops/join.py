@@ -1,21 +1,19 @@
-"""Functions that put tensors together and take them apart: concat, stack, split, pad."""
+"""Functions that put tensors together and take them apart: concat, stack, split."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from .._core import launch
 from .._core import ops as op
 from ..autograd import Node, is_grad_enabled, record, record_parts
 from ..tensor import Tensor, empty, zeros
-from .index import basic_view, getitem, take
+from .index import basic_view, getitem
 from .layout import empty_in_order
 from .shape import copy_into, expand_dims, normal_axis
 
-__all__ = ["chunk", "concat", "pad", "split", "stack"]
+__all__ = ["chunk", "concat", "split", "stack"]
 
 
 def _along(ndim: int, axis: int, part: slice) -> tuple[slice, ...]:
@@ -195,99 +193,3 @@ def _pieces(x: Tensor, axis: int, lengths: list[int]) -> list[Tensor]:
     # One node for the whole, so that its gradient is put together once rather than added up from
     # parts.
     return record_parts(views, "split", _split_backward, (x,), (axis, x.shape, lengths, x.dtype))
-
-
-# --- pad ---
-
-_MODES = {
-    "edge": "edge",
-    "replicate": "edge",
-    "reflect": "reflect",
-    "wrap": "wrap",
-    "circular": "wrap",
-}
-
-
-def _pad_backward(node: Node, dy: Tensor) -> tuple[Tensor]:
-    return (getitem(dy, node.saved[0]),)
-
-
-def pad(x: Tensor, widths: Any, mode: str = "constant", value: float = 0) -> Tensor:
-    """x with elements added around it.
-
-    Parameters
-    ----------
-    x : Tensor
-    widths : int, (int, int) or sequence of (int, int)
-        How many before and after: for every axis alike, or a pair an axis (numpy's pad).
-    mode : {"constant", "edge", "reflect", "wrap"}
-        ``value``; the nearest element; mirrored without the border itself; from the other side.
-        PyTorch's "replicate" and "circular" are "edge" and "wrap".
-    value : float, default 0
-
-    Examples
-    --------
-    >>> pad(Tensor([1.0, 2.0, 3.0]), 1)
-    Tensor([0., 1., 2., 3., 0.])
-    >>> pad(Tensor([1.0, 2.0, 3.0]), (2, 0), mode="reflect")
-    Tensor([3., 2., 1., 2., 3.])
-    """
-    pairs = _pairs(widths, x.ndim)
-    if mode != "constant":
-        if mode not in _MODES:
-            raise ValueError(
-                f"pad: mode {mode!r} is none of 'constant', {', '.join(map(repr, _MODES))}"
-            )
-        for axis, (before, after) in enumerate(pairs):
-            if before or after:
-                x = take(x, Tensor(_sources(x.shape, axis, before, after, _MODES[mode])), axis)
-        return x
-    shape = tuple([n + before + after for n, (before, after) in zip(x.shape, pairs, strict=True)])
-    y = empty_in_order(shape, x)
-    inner = tuple(
-        [slice(before, before + n) for n, (before, _) in zip(x.shape, pairs, strict=True)]
-    )
-    fill = Tensor(value, x.dtype)
-    for axis, (before, after) in enumerate(pairs):
-        ends = [slice(0, before)] * bool(before) + [slice(shape[axis] - after, None)] * bool(after)
-        for end in ends:
-            border = basic_view(y, (*inner[:axis], end))
-            if border.size:
-                copy_into(fill._as_view(border.shape, (0,) * border.ndim), border)
-    copy_into(x, basic_view(y, inner))
-    return record(y, "pad", _pad_backward, (x,), (inner,))
-
-
-def _pairs(widths: Any, ndim: int) -> list[tuple[int, int]]:
-    try:
-        given = np.asarray(widths)
-        if (given.dtype.kind not in "iu" and given.size) or given.ndim > 2:
-            raise ValueError
-        pairs = [(int(a), int(b)) for a, b in np.broadcast_to(given, (ndim, 2))]
-    except ValueError:
-        raise ValueError(
-            f"pad: widths {widths!r} are neither an integer, a pair, nor one pair of integers "
-            f"for each of {ndim} axes"
-        ) from None
-    if any(n < 0 for pair in pairs for n in pair):
-        raise ValueError(
-            f"pad: widths must not be negative, got {widths!r}; slice to make x smaller"
-        )
-    return pairs
-
-
-def _sources(shape: Sequence[int], axis: int, before: int, after: int, mode: str) -> np.ndarray:
-    """Which element of the axis each padded place takes."""
-    n = shape[axis]
-    if n == 0 or (mode == "reflect" and max(before, after) >= n):
-        raise ValueError(
-            f"pad: axis {axis} of length {n} is too short to {mode} by ({before}, {after})"
-        )
-    at = np.arange(-before, n + after)
-    if mode == "edge":
-        return at.clip(0, n - 1)
-    if mode == "wrap":
-        return at % n
-    period = max(2 * (n - 1), 1)
-    at = at % period
-    return np.minimum(at, period - at)
