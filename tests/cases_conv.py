@@ -10,15 +10,19 @@ from fastnn import ops as F
 # --- plain sums over the kernel's elements, in float64 ---
 
 
+def grouped(values, groups, axis):
+    """With an axis cut into groups and what is in each."""
+    shape = values.shape
+    return values.reshape(*shape[:axis], groups, shape[axis] // groups, *shape[axis + 1 :])
+
+
 def convolve(x, w, stride, before, dilation, groups, places):
     """y[n, o, p] = the sum over c, k of w[o, c, k] * x[n, c, p * stride + k * dilation - before]."""
     y = np.zeros((len(x), len(w), *places))
+    parts = grouped(y, groups, 1)
     for padded, tap, k in taps(x, w, stride, before, dilation, places):
-        for g in range(groups):
-            o, c = part(len(w), groups, g), part(x.shape[1], groups, g)
-            y[:, o] += np.einsum(
-                "nc...,oc->no...", padded[(slice(None), c, *tap)], w[(o, slice(None), *k)]
-            )
+        seen, weight = grouped(padded[tap], groups, 1), grouped(w[k], groups, 0)
+        parts += np.einsum("ngc...,goc->ngo...", seen, weight)
     return y
 
 
@@ -26,35 +30,29 @@ def spread(y, w, stride, before, dilation, groups, places):
     """The sums the other way: what each y adds to the places that it was made from."""
     channels = w.shape[1] * groups
     x = np.zeros((len(y), channels, *places))
+    parts = grouped(y, groups, 1)
     for padded, tap, k in taps(x, w, stride, before, dilation, y.shape[2:]):
-        for g in range(groups):
-            o, c = part(len(w), groups, g), part(channels, groups, g)
-            padded[(slice(None), c, *tap)] += np.einsum(
-                "no...,oc->nc...", y[:, o], w[(o, slice(None), *k)]
-            )
+        added = np.einsum("ngo...,goc->ngc...", parts, grouped(w[k], groups, 0))
+        padded[tap] += added.reshape(len(y), channels, *y.shape[2:])
         inner = tuple(slice(b, b + n) for b, n in zip(before, places, strict=True))
         x = padded[(..., *inner)]
     return x
 
 
 def correlate(x, y, kernel, stride, before, dilation, groups):
+    """The sums of the products of x and y that each weight joins."""
     w = np.zeros((y.shape[1], x.shape[1] // groups, *kernel))
+    parts = grouped(y.reshape(*y.shape[:2], -1), groups, 1)
     for padded, tap, k in taps(x, w, stride, before, dilation, y.shape[2:]):
-        for g in range(groups):
-            o, c = part(len(w), groups, g), part(x.shape[1], groups, g)
-            seen = padded[(slice(None), c, *tap)]
-            w[(o, slice(None), *k)] = np.tensordot(
-                y[:, o], seen, [(0, *range(2, y.ndim)), (0, *range(2, y.ndim))]
-            )
+        seen = grouped(padded[tap].reshape(*x.shape[:2], -1), groups, 1)
+        w[k] = np.einsum("ngop,ngcp->goc", parts, seen).reshape(w[k].shape)
     return w
 
 
-def part(count, groups, g):
-    return slice(count // groups * g, count // groups * (g + 1))
-
-
 def taps(x, w, stride, before, dilation, places):
-    """For each element of the kernel: x with zeros around, and where in it that element is for all places."""
+    """For each element of the kernel: x with zeros around, which of it the element meets for all places, and
+    which element of the weights it is.
+    """
     after = [
         max(0, (p - 1) * s + (k - 1) * d + 1 - b - n)
         for p, s, k, d, b, n in zip(
@@ -63,14 +61,11 @@ def taps(x, w, stride, before, dilation, places):
     ]
     padded = np.pad(x, ((0, 0), (0, 0), *zip(before, after, strict=True)))
     for k in itertools.product(*map(range, w.shape[2:])):
-        yield (
-            padded,
-            tuple(
-                slice(i * d, i * d + (p - 1) * s + 1, s)
-                for i, d, p, s in zip(k, dilation, places, stride, strict=True)
-            ),
-            k,
+        met = tuple(
+            slice(i * d, i * d + (p - 1) * s + 1, s)
+            for i, d, p, s in zip(k, dilation, places, stride, strict=True)
         )
+        yield padded, (slice(None), slice(None), *met), (slice(None), slice(None), *k)
 
 
 # --- the rows ---
