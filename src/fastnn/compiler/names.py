@@ -114,7 +114,12 @@ def _layout(view: View) -> str:
     if 0 in [s for n, s in zip(view.shape, view.strides, strict=True) if n > 1]:
         return " repeated"
     turned = View(view.buffer, 0, view.shape[::-1], view.strides[::-1], view.code)
-    return ".T" if turned.contiguous else " strided"
+    if turned.contiguous:
+        return ".T"
+    order = sorted(range(len(view.shape)), key=lambda axis: -view.strides[axis])
+    lies = [tuple(values[axis] for axis in order) for values in (view.shape, view.strides)]
+    dense = View(view.buffer, 0, lies[0], lies[1], view.code).contiguous
+    return " permuted" if dense else " strided"
 
 
 def _results(results: Sequence[_core.Array]) -> list[tuple[str, _core.Array]]:
