@@ -11,10 +11,11 @@
 
 #define TAPS_BYTES (18 << 10) /* of weights, collected for their transform: in L1 */
 
-/* In float32 on a Zen 5 with 1 MB of L2: blocks of 160 KB were a third slower with 16 channels, of 640 KB too;
- * from 64 channels on, 24 tiles did as well as 12 or 48, slabs of 128 outputs as well as 64 or 256. */
+/* In float32 on a Zen 5 with 1 MB of L2 nothing here made a difference above 5 % with 16 to 128 channels: blocks of
+ * 40 to 480 KB, 12 or more tiles. Slabs of 64 or 256 outputs, or 96 tiles, were 10 % slower with 256 channels. */
 #define BLOCK_BYTES (320 << 10) /* of a block's planes */
-#define LEAST_TILES 24
+#define LEAST_TILES 12
+#define BLOCKS 8 /* at least, where there are tiles enough: something for every thread */
 #define SLAB 128
 /* With 512 channels, blocks of 128 tiles and chunks of 128 channels did better by 5 % than 96 or 64. */
 #define DEEP_TILES 128
@@ -71,7 +72,8 @@ static void winograd_prepare(const fnn_conv *conv, fnn_winograd *g) {
   g->slabs = ceil_div(g->outputs, g->slab);
   int64_t channels = at_most(g->outputs, g->slab), rows = g->grid.kernels->gemm.direct_rows;
   int64_t most = BLOCK_BYTES / (planes * (c + channels) * size) / rows * rows;
-  winograd_cut_tiles(g, at_least(LEAST_TILES, most), channels);
+  most = at_least(LEAST_TILES, at_most(most, g->grid.tiles / BLOCKS));
+  winograd_cut_tiles(g, most, channels);
   g->shared_bytes = g->packed ? 0 : panels_bytes;
   g->own_bytes = planes * g->in_step * size + g->out_bytes;
 }
