@@ -9,8 +9,9 @@
 #include <string.h>
 
 /* Pixels of fewer channels are worked on side by side, as those of one long vector, and then put in their
- * places. Measured with 3x3 windows of stride 2, float32: */
-#define FEW 8
+ * places. Measured (avx512, float32, 3x3 windows of stride 2): 3 channels take 1.6 ns a pixel in this way and 3.7
+ * otherwise; from 5 on it gains nothing. */
+#define FEW 5
 #define BUFFER 1024           /* numbers of such pixels at a time */
 #define BLOCK ((int64_t)8192) /* elements of a row of dx in a task, about */
 #define TERMS 64              /* windows over a pixel that are added up at a time */
@@ -43,7 +44,7 @@ static pool_grad grad_of(const fnn_call *call) {
                  .dx = &a[max ? 3 : 1]};
   g.p = fnn_pool_of(call, g.dx, g.dy);
   g.wide = max && g.places->dtype == FNN_I32;
-  g.apart = max && !overlaps(&g.p.h) && !overlaps(&g.p.w) && g.p.channels >= FEW;
+  g.apart = max && !overlaps(&g.p.h) && !overlaps(&g.p.w);
   int64_t wide = larger(1, g.p.channels);
   g.columns = smaller(g.p.w.in, larger(1, BLOCK / wide));
   g.blocks = (g.p.w.in + g.columns - 1) / g.columns;
