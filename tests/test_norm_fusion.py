@@ -5,6 +5,7 @@ import pytest
 
 import fastnn as fn
 from fastnn import Tensor, nn
+from fastnn.compiler.passes import recompute
 
 
 class Branch(nn.Module):
@@ -159,3 +160,15 @@ def test_weights_that_change_before_the_gradient():
         else:
             results.append([t.detach().numpy().tobytes() for t in made])
     assert results[0] == results[1]
+
+
+def test_large_results_are_made_again_for_the_backward_pass(monkeypatch):
+    """The bits stay, and the memory goes down."""
+    monkeypatch.setattr(recompute, "LEAST", 1)
+    for form in ("identity", "projection", "relu6", "no residual"):
+        made = [run(FORMS[form][0], without, depth=4) for without in ((), ("recompute",))]
+        for a, b in zip(made[0][0], made[1][0], strict=True):
+            assert a.tobytes() == b.tobytes()
+        (_, again), (_, kept) = made
+        assert again.arena < 0.9 * kept.arena
+        assert "batch_norm_eval" in [call.name for call in again.calls]

@@ -9,7 +9,7 @@
  *   L; rstd = 1 / sqrt(variance + eps). running_mean and running_var, where present, move towards them (the
  *   unbiased variance) by `momentum`, or by 1 / tracked if that is negative; tracked, where present, is
  *   counted up first. These three are inputs and outputs, the same arrays.
- * batch_norm_eval: the same with given mean and var.
+ * batch_norm_eval: the same with given mean and var; with eps below 0, rstd is given in var's place.
  * group_norm: x, y, residual (N, C, L) or, with columns set, (N, L, C), also without L; mean and rstd (N,
  *   groups), over L and the channels of each group; weight and bias (C). Instance norm has C groups.
  *

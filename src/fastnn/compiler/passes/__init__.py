@@ -19,6 +19,7 @@ from .norms import fuse_norms
 from .order import in_memory_order
 from .pools import mask_pools
 from .prologue import hoist_constants, pack_weights
+from .recompute import recompute_norms
 from .spread import shrink_repeated
 
 __all__ = ["PASSES", "check_passes", "run_passes"]
@@ -34,6 +35,7 @@ PASSES: dict[str, Callable[[Program], Program]] = {
     "pools": mask_pools,
     "epilogue": fuse_epilogues,
     "chain": fuse_chains,
+    "recompute": recompute_norms,
     "hoist": hoist_constants,
     "pack": pack_weights,
 }
