@@ -11,7 +11,6 @@ enum {
   FNN_CONV_DILATION = 4,
   FNN_CONV_GROUPS = 6,
   FNN_CONV_WAYS = 7,
-  FNN_CONV_SCALARS = 8,
 };
 enum {
   FNN_CONV_ALLOW_WINOGRAD = 1, /* where it is faster */
