@@ -8,6 +8,7 @@ weights.
 
     python bench/compare.py                  everything; writes bench/results/<machine>.md, .json and .png
     python bench/compare.py --only gemm      the workloads whose name contains "gemm"; writes nothing
+    python bench/compare.py --list images    only networks of convolutions, to files of their own
     python bench/compare.py --list layers    single convolutions of many shapes; writes nothing
     python bench/compare.py --list tiny      networks of a few neurons, to see that it works
 """
@@ -202,7 +203,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=5, help="rounds of turns")
     parser.add_argument("--seconds", type=float, default=0.25, help="a turn")
-    parser.add_argument("--list", default="results", choices=LISTS, help="the workloads")
+    parser.add_argument("--list", default="all", choices=LISTS, help="the workloads")
     parser.add_argument("--results", type=Path, help="folder to write to")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -218,7 +219,7 @@ def main() -> int:
         names = ["fastnn", *(n for n in args.peers.split(",") if n != "fastnn")]
     chosen = [w for w in LISTS[args.list]() if args.only.lower() in w.name.lower()]
     results = args.results
-    if args.list == "results" and not args.only:
+    if args.list in ("all", "images") and not args.only:
         results = results or Path(__file__).parent / "results"
     rows: list[tuple[Workload, dict]] = []
     workers = [start(name, args.threads, args.list) for name in names]
@@ -241,7 +242,9 @@ def main() -> int:
     about = report.machine(args.threads)
     print(report.markdown(about, versions, rows))
     if results is not None:
-        print(f"written to {report.write(results, about, versions, rows)}", file=sys.stderr)
+        print(
+            f"written to {report.write(results, args.list, about, versions, rows)}", file=sys.stderr
+        )
     return 0
 
 

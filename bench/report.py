@@ -131,11 +131,14 @@ def markdown(
     return "\n".join(out) + "\n"
 
 
-def write(folder: Path, about: dict[str, str], versions: dict[str, str], rows: list) -> Path:
-    """All forms of it; the files are named after the machine."""
+def write(
+    folder: Path, which: str, about: dict[str, str], versions: dict[str, str], rows: list
+) -> Path:
+    """All forms of it; the files are named after the machine, and the list if it is not that of all."""
     folder.mkdir(parents=True, exist_ok=True)
     name = re.sub(r"[^a-z0-9]+", "-", about["CPU"].lower()).strip("-")
-    path = folder / f"{name}-{about['threads used']}-threads.md"
+    part = "" if which == "all" else f"-{which}"
+    path = folder / f"{name}-{about['threads used']}-threads{part}.md"
     path.write_text(markdown(about, versions, rows))
     plain = [{"workload": asdict(work), "found": row} for work, row in rows]
     found = {"machine": about, "versions": versions, "rows": plain}

@@ -182,7 +182,9 @@ def tiny_workloads() -> list[Workload]:
     return found
 
 
-LISTS = {"results": workloads, "layers": layers, "tiny": tiny_workloads}
+LISTS = {
+    "all": workloads, "images": convolutional, "layers": layers, "tiny": tiny_workloads,
+}  # fmt: skip
 
 
 def operands(shape: tuple[int, int, int], layout: str) -> tuple[np.ndarray, np.ndarray]:
