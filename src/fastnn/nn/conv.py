@@ -31,14 +31,17 @@ class BaseConv(Module):
     bias: Parameter | None
     padding: Any
 
+    _axes: int
+    _turned = False  # whether the weight has the input's channels first
+    _function: Callable[..., Tensor]
+
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: Size, stride: Size,
         padding: Size | str, dilation: Size, groups: int, bias: bool, padding_mode: str,
         weight_init: Callable[..., Any] | None, bias_init: Callable[..., Any] | None, dtype: Any,
-        axes: int, turned: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
-        name = type(self).__name__
+        name, axes = type(self).__name__, self._axes
         self.in_channels = positive(name, "in_channels", in_channels)
         self.out_channels = positive(name, "out_channels", out_channels)
         self.groups = positive(name, "groups", groups)
@@ -63,7 +66,7 @@ class BaseConv(Module):
             initializer(name, "bias_init", bias_init),
         )
         first, second = self.out_channels, self.in_channels
-        if turned:
+        if self._turned:
             first, second = second, first
         kind = as_dtype(dtype)
         shape = (first, second // self.groups, *self.kernel_size)
@@ -90,26 +93,17 @@ class BaseConv(Module):
             bound = 1 / math.sqrt(fans(self.weight.shape)[0])
             uniform(self.bias, -bound, bound)
 
-    def _padded(self, x: Tensor) -> tuple[Tensor, Any]:
-        """The image, with what zeros are not put around it, and the padding that is left to do."""
-        if self.padding_mode == "zeros":
-            return x, self.padding
-        x = as_tensor(x)
-        lead = ((0, 0),) * (x.ndim - len(self._margins))
-        return ops.pad(x, (*lead, *self._margins), self.padding_mode), 0
-
     def count_flops(self, inputs: tuple[Any, ...], output: Any) -> int:
         each = 2 * math.prod(self.kernel_size) * (self.in_channels // self.groups)
         return int(output.size) * (each + (self.bias is not None))
 
     def extra_repr(self) -> str:
-        axes = len(self.kernel_size)
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
         text += f"stride={self.stride}"
         plain = {"padding": 0, "dilation": 1, "output_padding": 0}
         for name, usual in plain.items():
-            value = getattr(self, name, (usual,) * axes)
-            if value != (usual,) * axes:
+            value = getattr(self, name, (usual,) * self._axes)
+            if value != (usual,) * self._axes:
                 text += f", {name}={value}"
         if self.groups != 1:
             text += f", groups={self.groups}"
@@ -120,7 +114,47 @@ class BaseConv(Module):
         return text
 
 
-class Conv1d(BaseConv):
+class _Conv(BaseConv):
+    """Convolutions along `_axes` axes."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size | str = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        *,
+        weight_init: Callable[..., Any] | None = None,
+        bias_init: Callable[..., Any] | None = None,
+        dtype: Any = "float32",
+    ) -> None:
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias,
+            padding_mode, weight_init, bias_init, dtype,
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, ...) to (N, out_channels, ...)."""
+        x, padding = self._padded(x)
+        return self._function(
+            x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
+        )
+
+    def _padded(self, x: Tensor) -> tuple[Tensor, Any]:
+        """The image, with what zeros are not put around it, and the padding that is left to do."""
+        if self.padding_mode == "zeros":
+            return x, self.padding
+        x = as_tensor(x)
+        lead = ((0, 0),) * (x.ndim - self._axes)
+        return ops.pad(x, (*lead, *self._margins), self.padding_mode), 0
+
+
+class Conv1d(_Conv):
     """Convolves sequences (N, C, L); see `Conv2d`.
 
     Parameters
@@ -143,36 +177,10 @@ class Conv1d(BaseConv):
     (2, 8, 100)
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Size | str = 0,
-        dilation: Size = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        *,
-        weight_init: Callable[..., Any] | None = None,
-        bias_init: Callable[..., Any] | None = None,
-        dtype: Any = "float32",
-    ) -> None:
-        super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias,
-            padding_mode, weight_init, bias_init, dtype, axes=1,
-        )  # fmt: skip
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, L) to (N, out_channels, L')."""
-        x, padding = self._padded(x)
-        return ops.conv1d(
-            x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
-        )
+    _axes, _function = 1, staticmethod(ops.conv1d)
 
 
-class Conv2d(BaseConv):
+class Conv2d(_Conv):
     """Convolves images: each output is a weighted sum over a window of all channels, plus a bias.
 
     Images are (N, C, H, W) as in PyTorch; in memory their channels come last, which nobody needs to
@@ -220,33 +228,7 @@ class Conv2d(BaseConv):
     (8, 16, 16, 16)
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Size | str = 0,
-        dilation: Size = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        *,
-        weight_init: Callable[..., Any] | None = None,
-        bias_init: Callable[..., Any] | None = None,
-        dtype: Any = "float32",
-    ) -> None:
-        super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias,
-            padding_mode, weight_init, bias_init, dtype, axes=2,
-        )  # fmt: skip
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) to (N, out_channels, H', W')."""
-        x, padding = self._padded(x)
-        return ops.conv2d(
-            x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
-        )
+    _axes, _function = 2, staticmethod(ops.conv2d)
 
 
 class SeparableConv2d(Module):

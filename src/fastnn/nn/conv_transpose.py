@@ -13,14 +13,27 @@ from .conv import BaseConv, Size
 
 
 class _ConvTranspose(BaseConv):
-    """What transposed convolutions share."""
+    """Transposed convolutions along `_axes` axes."""
+
+    _turned = True
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Size, stride: Size, padding: Size,
-        output_padding: Size, groups: int, bias: bool, dilation: Size, padding_mode: str,
-        weight_init: Callable[..., Any] | None, bias_init: Callable[..., Any] | None, dtype: Any,
-        axes: int,
-    ) -> None:  # fmt: skip
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size = 0,
+        output_padding: Size = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Size = 1,
+        padding_mode: str = "zeros",
+        *,
+        weight_init: Callable[..., Any] | None = None,
+        bias_init: Callable[..., Any] | None = None,
+        dtype: Any = "float32",
+    ) -> None:
         name = type(self).__name__
         if padding_mode != "zeros":
             raise ValueError(f"{name}: padding_mode can only be 'zeros', not {padding_mode!r}")
@@ -28,15 +41,22 @@ class _ConvTranspose(BaseConv):
             raise TypeError(f"{name}: padding is made of whole numbers, not {padding!r}")
         super().__init__(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias,
-            padding_mode, weight_init, bias_init, dtype, axes=axes, turned=True,
+            padding_mode, weight_init, bias_init, dtype,
         )  # fmt: skip
-        self.output_padding = numbers(name, "output_padding", output_padding, axes, 0)
+        self.output_padding = numbers(name, "output_padding", output_padding, self._axes, 0)
+
+    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+        """(N, in_channels, ...) to (N, out_channels, ...), of `output_size` if that is given."""
+        return self._function(
+            x, self.weight, self.bias, self.stride, self.padding, self._rest(x, output_size),
+            self.groups, self.dilation,
+        )  # fmt: skip
 
     def _rest(self, x: Any, output_size: Sequence[int] | None) -> tuple[int, ...]:
         """The output_padding that gives a size that was asked for."""
         if output_size is None:
             return self.output_padding
-        name, axes = type(self).__name__, len(self.kernel_size)
+        name, axes = type(self).__name__, self._axes
         wanted = numbers(name, "output_size", tuple(output_size)[-axes:], axes, 1)
         given = as_tensor(x).shape[-axes:]
         least = [
@@ -81,34 +101,7 @@ class ConvTranspose1d(_ConvTranspose):
     (2, 4, 100)
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Size = 0,
-        output_padding: Size = 0,
-        groups: int = 1,
-        bias: bool = True,
-        dilation: Size = 1,
-        padding_mode: str = "zeros",
-        *,
-        weight_init: Callable[..., Any] | None = None,
-        bias_init: Callable[..., Any] | None = None,
-        dtype: Any = "float32",
-    ) -> None:
-        super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, output_padding, groups, bias,
-            dilation, padding_mode, weight_init, bias_init, dtype, axes=1,
-        )  # fmt: skip
-
-    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
-        """(N, in_channels, L) to (N, out_channels, L'), of `output_size` if that is given."""
-        return ops.conv_transpose1d(
-            x, self.weight, self.bias, self.stride, self.padding, self._rest(x, output_size),
-            self.groups, self.dilation,
-        )  # fmt: skip
+    _axes, _function = 1, staticmethod(ops.conv_transpose1d)
 
 
 class ConvTranspose2d(_ConvTranspose):
@@ -142,31 +135,4 @@ class ConvTranspose2d(_ConvTranspose):
     (8, 3, 32, 32)
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Size = 0,
-        output_padding: Size = 0,
-        groups: int = 1,
-        bias: bool = True,
-        dilation: Size = 1,
-        padding_mode: str = "zeros",
-        *,
-        weight_init: Callable[..., Any] | None = None,
-        bias_init: Callable[..., Any] | None = None,
-        dtype: Any = "float32",
-    ) -> None:
-        super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, output_padding, groups, bias,
-            dilation, padding_mode, weight_init, bias_init, dtype, axes=2,
-        )  # fmt: skip
-
-    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
-        """(N, in_channels, H, W) to (N, out_channels, H', W'), of `output_size` if that is given."""
-        return ops.conv_transpose2d(
-            x, self.weight, self.bias, self.stride, self.padding, self._rest(x, output_size),
-            self.groups, self.dilation,
-        )  # fmt: skip
+    _axes, _function = 2, staticmethod(ops.conv_transpose2d)

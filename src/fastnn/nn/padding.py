@@ -39,7 +39,21 @@ class _Pad(Module):
         return f"{self.padding}"
 
 
-class ConstantPad1d(_Pad):
+class _ConstantPad(_Pad):
+    _mode = "constant"
+
+    def __init__(self, padding: Padding, value: float) -> None:
+        super().__init__(padding)
+        self.value = real(type(self).__name__, "value", value)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._padded(x, self.value)
+
+    def extra_repr(self) -> str:
+        return f"{self.padding}, value={self.value}"
+
+
+class ConstantPad1d(_ConstantPad):
     """Puts `value` before and after sequences; see `ConstantPad2d`.
 
     Parameters
@@ -55,20 +69,10 @@ class ConstantPad1d(_Pad):
     Tensor([[[1., 1., 9.]]])
     """
 
-    _axes, _mode = 1, "constant"
-
-    def __init__(self, padding: Padding, value: float) -> None:
-        super().__init__(padding)
-        self.value = real(type(self).__name__, "value", value)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self._padded(x, self.value)
-
-    def extra_repr(self) -> str:
-        return f"{self.padding}, value={self.value}"
+    _axes = 1
 
 
-class ConstantPad2d(ConstantPad1d):
+class ConstantPad2d(_ConstantPad):
     """Puts `value` around images.
 
     Parameters

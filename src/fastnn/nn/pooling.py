@@ -28,7 +28,20 @@ class _Pool(Module):
         return ", ".join(f"{name}={getattr(self, name)}" for name in self._options)
 
 
-class _MaxPool(_Pool):
+class _WindowPool(_Pool):
+    """Pools windows of one size."""
+
+    def __init__(
+        self, kernel_size: Size, stride: Size | None, padding: Size, ceil_mode: bool
+    ) -> None:
+        super().__init__()
+        self.kernel_size = kernel_size
+        self.stride = kernel_size if stride is None else stride
+        self.padding = padding
+        self.ceil_mode = ceil_mode
+
+
+class _MaxPool(_WindowPool):
     _options = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
 
     def __init__(
@@ -40,13 +53,9 @@ class _MaxPool(_Pool):
         return_indices: bool = False,
         ceil_mode: bool = False,
     ) -> None:
-        super().__init__()
-        self.kernel_size = kernel_size
-        self.stride = kernel_size if stride is None else stride
-        self.padding = padding
+        super().__init__(kernel_size, stride, padding, ceil_mode)
         self.dilation = dilation
         self.return_indices = return_indices
-        self.ceil_mode = ceil_mode
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={getattr(self, name)}" for name in self._options[:5])
@@ -98,7 +107,7 @@ class MaxPool2d(_MaxPool):
     _function = "max_pool2d"
 
 
-class AvgPool1d(_Pool):
+class AvgPool1d(_WindowPool):
     """The mean of each window along the last axis of (N, C, L).
 
     Parameters
@@ -124,15 +133,11 @@ class AvgPool1d(_Pool):
         ceil_mode: bool = False,
         count_include_pad: bool = True,
     ) -> None:
-        super().__init__()
-        self.kernel_size = kernel_size
-        self.stride = kernel_size if stride is None else stride
-        self.padding = padding
-        self.ceil_mode = ceil_mode
+        super().__init__(kernel_size, stride, padding, ceil_mode)
         self.count_include_pad = count_include_pad
 
 
-class AvgPool2d(_Pool):
+class AvgPool2d(_WindowPool):
     """The mean of each window of an image, for each channel.
 
     Parameters
@@ -163,11 +168,7 @@ class AvgPool2d(_Pool):
         count_include_pad: bool = True,
         divisor_override: int | None = None,
     ) -> None:
-        super().__init__()
-        self.kernel_size = kernel_size
-        self.stride = kernel_size if stride is None else stride
-        self.padding = padding
-        self.ceil_mode = ceil_mode
+        super().__init__(kernel_size, stride, padding, ceil_mode)
         self.count_include_pad = count_include_pad
         self.divisor_override = divisor_override
 

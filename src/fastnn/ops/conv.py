@@ -8,6 +8,7 @@ last alone, see layout.py; a sequence is an image of one row.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from .._core import launch
@@ -16,8 +17,7 @@ from ..autograd import Node, record
 from ..tensor import Tensor, zeros
 from .layout import channels_last, empty_images, planes
 from .reduce import sum
-from .shape import expand_dims, squeeze
-from .window import Places, Window, convolution, hashable, operands, transposed
+from .window import Places, Window, convolution, hashable, operands, over_batch, transposed
 
 __all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d"]
 
@@ -112,19 +112,20 @@ def _channel_sums(dy: Tensor, node: Node) -> Tensor | None:
 # --- convolutions ---
 
 
-def _conv(
-    name: str, axes: int, x: Any, weight: Any, bias: Any, stride: Any, padding: Any,
-    dilation: Any, groups: Any,
+def _apply(
+    way: Callable[..., Tensor], rule: Callable[..., tuple[Window, Places]], name: str, axes: int,
+    x: Any, weight: Any, bias: Any, *options: Any,
 ) -> Tensor:  # fmt: skip
+    """What one of the three makes of checked operands; rule tells the window from their shapes."""
     x, weight, bias = operands(name, x, weight, bias, axes)
-    if x.ndim == axes + 1:
-        one = expand_dims(x, 0)
-        return squeeze(_conv(name, axes, one, weight, bias, stride, padding, dilation, groups), 0)
-    window, places = convolution(
-        name, x.shape, weight.shape, None if bias is None else bias.shape,
-        hashable(stride), hashable(padding), hashable(dilation), groups,
-    )  # fmt: skip
-    return _convolve(name, x, weight, bias, window, places)
+    options = tuple([hashable(value) for value in options])
+
+    def run(x: Tensor) -> Tensor:
+        biased = None if bias is None else bias.shape
+        window, places = rule(name, x.shape, weight.shape, biased, *options)
+        return way(name, x, weight, bias, window, places)
+
+    return over_batch(run, x, axes)
 
 
 def conv1d(
@@ -156,7 +157,9 @@ def conv1d(
     >>> conv1d(x, Tensor([[[-1.0, 1.0]]]))
     Tensor([[[1., 2., 4.]]])
     """
-    return _conv("conv1d", 1, x, weight, bias, stride, padding, dilation, groups)
+    return _apply(
+        _convolve, convolution, "conv1d", 1, x, weight, bias, stride, padding, dilation, groups
+    )
 
 
 def conv2d(
@@ -207,28 +210,12 @@ def conv2d(
     Tensor([[[[ 6.,  8.],
               [12., 14.]]]])
     """
-    return _conv("conv2d", 2, x, weight, bias, stride, padding, dilation, groups)
+    return _apply(
+        _convolve, convolution, "conv2d", 2, x, weight, bias, stride, padding, dilation, groups
+    )
 
 
 # --- transposed convolutions ---
-
-
-def _conv_transpose(
-    name: str, axes: int, x: Any, weight: Any, bias: Any, stride: Any, padding: Any,
-    output_padding: Any, groups: Any, dilation: Any,
-) -> Tensor:  # fmt: skip
-    x, weight, bias = operands(name, x, weight, bias, axes)
-    if x.ndim == axes + 1:
-        one = expand_dims(x, 0)
-        whole = _conv_transpose(
-            name, axes, one, weight, bias, stride, padding, output_padding, groups, dilation
-        )
-        return squeeze(whole, 0)
-    window, places = transposed(
-        name, x.shape, weight.shape, None if bias is None else bias.shape,
-        hashable(stride), hashable(padding), hashable(output_padding), groups, hashable(dilation),
-    )  # fmt: skip
-    return _spread(name, x, weight, bias, window, places)
 
 
 def conv_transpose1d(
@@ -260,9 +247,10 @@ def conv_transpose1d(
     >>> conv_transpose1d(Tensor([[[1.0, 2.0]]]), Tensor([[[1.0, 10.0]]]), stride=2)
     Tensor([[[ 1., 10.,  2., 20.]]])
     """
-    return _conv_transpose(
-        "conv_transpose1d", 1, x, weight, bias, stride, padding, output_padding, groups, dilation
-    )
+    return _apply(
+        _spread, transposed, "conv_transpose1d", 1, x, weight, bias, stride, padding,
+        output_padding, groups, dilation,
+    )  # fmt: skip
 
 
 def conv_transpose2d(
@@ -309,6 +297,7 @@ def conv_transpose2d(
     Tensor([[[[1., 1., 2., 2.],
               [1., 1., 2., 2.]]]])
     """
-    return _conv_transpose(
-        "conv_transpose2d", 2, x, weight, bias, stride, padding, output_padding, groups, dilation
-    )
+    return _apply(
+        _spread, transposed, "conv_transpose2d", 2, x, weight, bias, stride, padding,
+        output_padding, groups, dilation,
+    )  # fmt: skip

@@ -8,6 +8,7 @@ Every gradient is linear in dy and has the forward pass, at the same places, as 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from .._core import empty, launch
@@ -17,8 +18,7 @@ from ..tensor import Tensor
 from .broadcast import broadcast_to
 from .layout import channels_last, empty_images, planes
 from .pool_windows import Size, Windows, adaptive_windows, fixed_windows, float_images
-from .shape import expand_dims, squeeze
-from .window import numbers
+from .window import numbers, over_batch
 
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool1d", "adaptive_max_pool2d",
@@ -46,10 +46,15 @@ def _contiguous_planes(x: Tensor) -> Tensor:
 # --- maxima ---
 
 
-def _max_pool(x: Tensor, axes: int, windows: Windows, name: str, indices: bool) -> Any:
-    if x.ndim == axes + 1:
-        found = _max_pool(expand_dims(x, 0), axes, windows, name, indices)
-        return tuple([squeeze(y, 0) for y in found]) if indices else squeeze(found, 0)
+def _max_pool(
+    over: Callable[..., Windows], name: str, axes: int, x: Any, indices: bool, *options: Any
+) -> Any:
+    x = float_images(x, axes, name)
+    windows = over(x, axes, name, *options)
+    return over_batch(lambda x: _maxima(x, windows, name, indices), x, axes)
+
+
+def _maxima(x: Tensor, windows: Windows, name: str, indices: bool) -> Any:
     x = channels_last(x)
     shape = _result_shape(x, windows)
     y, lies = empty_images(shape, x.code)
@@ -98,9 +103,8 @@ def max_pool1d(
     >>> max_pool1d(Tensor([[[1.0, 3.0, 2.0, 5.0]]]), 2)
     Tensor([[[3., 5.]]])
     """
-    x = float_images(x, 1, "max_pool1d")
-    windows = fixed_windows(x, 1, "max_pool1d", kernel_size, stride, padding, dilation, ceil_mode)
-    return _max_pool(x, 1, windows, "max_pool1d", return_indices)
+    windows = kernel_size, stride, padding, dilation, ceil_mode
+    return _max_pool(fixed_windows, "max_pool1d", 1, x, return_indices, *windows)
 
 
 def max_pool2d(
@@ -150,9 +154,8 @@ def max_pool2d(
     >>> max_pool2d(Tensor([[[1.0, 3.0], [2.0, 4.0]]]), 2)
     Tensor([[[4.]]])
     """
-    x = float_images(x, 2, "max_pool2d")
-    windows = fixed_windows(x, 2, "max_pool2d", kernel_size, stride, padding, dilation, ceil_mode)
-    return _max_pool(x, 2, windows, "max_pool2d", return_indices)
+    windows = kernel_size, stride, padding, dilation, ceil_mode
+    return _max_pool(fixed_windows, "max_pool2d", 2, x, return_indices, *windows)
 
 
 def adaptive_max_pool1d(x: Any, output_size: Any, return_indices: bool = False) -> Any:
@@ -163,9 +166,7 @@ def adaptive_max_pool1d(x: Any, output_size: Any, return_indices: bool = False) 
     >>> adaptive_max_pool1d(Tensor([[[1.0, 3.0, 2.0, 5.0]]]), 1)
     Tensor([[[5.]]])
     """
-    x = float_images(x, 1, "adaptive_max_pool1d")
-    windows = adaptive_windows(x, 1, "adaptive_max_pool1d", output_size)
-    return _max_pool(x, 1, windows, "adaptive_max_pool1d", return_indices)
+    return _max_pool(adaptive_windows, "adaptive_max_pool1d", 1, x, return_indices, output_size)
 
 
 def adaptive_max_pool2d(x: Any, output_size: Any, return_indices: bool = False) -> Any:
@@ -186,21 +187,19 @@ def adaptive_max_pool2d(x: Any, output_size: Any, return_indices: bool = False) 
     >>> adaptive_max_pool2d(Tensor([[[1.0, 3.0], [2.0, 4.0]]]), (1, 2))
     Tensor([[[2., 4.]]])
     """
-    x = float_images(x, 2, "adaptive_max_pool2d")
-    windows = adaptive_windows(x, 2, "adaptive_max_pool2d", output_size)
-    return _max_pool(x, 2, windows, "adaptive_max_pool2d", return_indices)
+    return _max_pool(adaptive_windows, "adaptive_max_pool2d", 2, x, return_indices, output_size)
 
 
 # --- averages ---
 
 
 def _avg_pool(x: Tensor, axes: int, windows: Windows, name: str) -> Tensor:
-    if x.ndim == axes + 1:
-        return squeeze(_avg_pool(expand_dims(x, 0), axes, windows, name), 0)
-    return _averages(channels_last(x), windows, name)
+    y: Tensor = over_batch(lambda x: _averages(x, windows, name), x, axes)
+    return y
 
 
 def _averages(x: Tensor, windows: Windows, name: str) -> Tensor:
+    x = channels_last(x)
     y, lies = empty_images(_result_shape(x, windows), x.code)
     launch(op.avg_pool, (planes(x), lies), (*windows.scalars, *windows.average))
     return record(y, name, _avg_pool_backward, (x,), (windows, x.shape))
@@ -219,7 +218,7 @@ def _avg_pool_backward(node: Node, dy: Tensor) -> tuple[Tensor]:
 
 
 def _avg_pool_again(node: Node, dx: Tensor) -> tuple[Tensor]:
-    return (_averages(channels_last(dx), node.saved[0], "avg_pool"),)
+    return (_averages(dx, node.saved[0], "avg_pool"),)
 
 
 def _fixed_average(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ..precision import allowed_ways
 from ..tensor import Tensor, as_tensor
 from .copying import contiguous
+from .shape import expand_dims, squeeze
 
 __all__: list[str] = []
 
@@ -96,6 +97,14 @@ def operands(
     if 0 in weight.shape:
         raise ValueError(f"{name}: weight of shape {weight.shape} has no elements")
     return x, weight, None if bias is None else contiguous(bias)
+
+
+def over_batch(run: Callable[[Tensor], Any], x: Tensor, axes: int) -> Any:
+    """What run makes of a batch x; of a single image, what it makes of a batch of one."""
+    if x.ndim == axes + 2:
+        return run(x)
+    made = run(expand_dims(x, 0))
+    return tuple([squeeze(y, 0) for y in made]) if isinstance(made, tuple) else squeeze(made, 0)
 
 
 def _checked_groups(
