@@ -9,7 +9,7 @@ from .. import nn
 from ..initializers import he_normal
 from ..tensor import Tensor
 
-__all__ = ["Make", "conv_norm", "layer_of", "widened"]
+__all__ = ["Make", "conv_norm", "he_fan_out", "layer_of", "widened"]
 
 Make = str | Callable[[], nn.Module]
 
@@ -25,7 +25,8 @@ def layer_of(network: str, activation: Make) -> nn.Module:
     return activation()
 
 
-def _he_fan_out(weight: Tensor) -> None:
+def he_fan_out(weight: Tensor) -> None:
+    """How the weights of convolutions start in torchvision: He's normal numbers by fan-out."""
     he_normal(weight, mode="fan_out", nonlinearity="relu")
 
 
@@ -44,7 +45,7 @@ def conv_norm(
     """
     conv = nn.Conv2d(
         before, after, size, stride, size // 2, groups=groups, bias=False,
-        weight_init=_he_fan_out, dtype=dtype,
+        weight_init=he_fan_out, dtype=dtype,
     )  # fmt: skip
     return conv, nn.BatchNorm2d(after, dtype=dtype)
 

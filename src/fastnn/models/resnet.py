@@ -148,6 +148,11 @@ def _small(depth: int, num_classes: int, in_channels: int, shortcut: str, dtype:
     )
 
 
+def _large(blocks: tuple[int, ...], num_classes: int, in_channels: int, dtype: Any) -> ResNet:
+    widths = (64, 128, 256, 512)
+    return ResNet(blocks, widths, num_classes, in_channels, large=True, dtype=dtype)
+
+
 def resnet20(
     num_classes: int = 10,
     in_channels: int = 3,
@@ -234,8 +239,3 @@ def resnet18(num_classes: int = 1000, in_channels: int = 3, *, dtype: Any = "flo
 def resnet34(num_classes: int = 1000, in_channels: int = 3, *, dtype: Any = "float32") -> ResNet:
     """ResNet-34 for larger images: 21.8 million weights; see `resnet18`."""
     return _large((3, 4, 6, 3), num_classes, in_channels, dtype)
-
-
-def _large(blocks: tuple[int, ...], num_classes: int, in_channels: int, dtype: Any) -> ResNet:
-    widths = (64, 128, 256, 512)
-    return ResNet(blocks, widths, num_classes, in_channels, large=True, dtype=dtype)

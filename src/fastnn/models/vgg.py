@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import nn
-from ..initializers import he_normal, zeros
-from ..tensor import Tensor
-from ._parts import Make, layer_of
+from ..initializers import zeros
+from ._parts import Make, he_fan_out, layer_of
 
 __all__ = ["vgg", "vgg11", "vgg13", "vgg16"]
 
@@ -70,7 +69,7 @@ def vgg(
         for channels in stage:
             layers.append(
                 nn.Conv2d(
-                    before, channels, 3, padding=1, weight_init=_he_fan_out, bias_init=zeros,
+                    before, channels, 3, padding=1, weight_init=he_fan_out, bias_init=zeros,
                     dtype=dtype,
                 )
             )  # fmt: skip
@@ -89,10 +88,6 @@ def vgg(
     model.add_module("features", nn.Sequential(*layers))
     model.add_module("classifier", nn.Sequential(*head))
     return model
-
-
-def _he_fan_out(weight: Tensor) -> None:
-    he_normal(weight, mode="fan_out", nonlinearity="relu")
 
 
 def vgg11(
