@@ -8,11 +8,9 @@ from functools import partial
 from typing import Any
 
 from .. import losses, optimizers, random
-from .. import regularizers as penalties
 from ..autograd import no_grad
 from ..ops import concat
 from ..profiler import watch
-from ..scope import scope
 from ..tensor import Tensor
 from ..units import whole
 from .arguments import flag, list_of, metrics_of, optimizer_of
@@ -24,13 +22,14 @@ from .images import Images
 from .nonfinite import NonFiniteError, explain
 from .progress import Interrupt, progress
 from .run import Run, check_callbacks
+from .steps import Steps
 from .tracker import Piece, Tracker
-from .work import Job, Stretches, Way, work
+from .work import Stretches, Way, work
 
 __all__ = ["Trainer"]
 
 
-class Trainer:
+class Trainer(Steps):
     """Trains a model.
 
     Parameters
@@ -78,6 +77,7 @@ class Trainer:
         metrics: Sequence[Any] = (),
         compile: bool = True,
     ) -> None:
+        super().__init__()
         if not hasattr(model, "named_parameters"):
             raise TypeError(f"Trainer: model is a {type(model).__name__}, not a Module")
         loss = loss() if isinstance(loss, type) else loss
@@ -92,10 +92,6 @@ class Trainer:
         self.epochs_done = 0  # over all calls of fit; decides the shuffling
         self.compile = flag("compile", compile)
         self._run: Run | None = None
-        self._images: Images | None = None
-        self._learning = Job(self._learn, self._parts)
-        self._assessing = Job(self._assess, self._parts)
-        self._predicting = Job(self._predict, self._parts)
 
     # --- training ---
 
@@ -206,60 +202,6 @@ class Trainer:
             self._run = None
             self.model.train()
 
-    def _learn(
-        self, inputs: tuple[Tensor, ...], y: Any, weight: Any, see: Callable[[Tensor], None]
-    ) -> Any:
-        """Forward, backward and the optimizer's step on one batch; gives the output."""
-        outputs: list[Any] = []
-        inputs, y = self._changed(inputs, y, training=True)
-
-        def gradients() -> Tensor:
-            output = self.model(*inputs)
-            loss = self._loss(output, y, weight)
-            if self.regularizers:
-                extra = penalties.penalty(self.regularizers, self.model)
-                loss = loss if extra is None else loss + extra
-            outputs.append(output)
-            see(loss)
-            self.optimizer.zero_grad()
-            loss.backward()
-            return loss
-
-        if isinstance(self.optimizer, optimizers.LBFGS):
-            self.optimizer.step(gradients)
-        else:
-            gradients()
-            self.optimizer.step()
-        if self.regularizers:
-            penalties.constrain(self.regularizers, self.model)
-        return outputs[0]
-
-    def _assess(
-        self, inputs: tuple[Tensor, ...], y: Any, weight: Any, see: Callable[[Tensor], None]
-    ) -> Any:
-        """The output for one batch, and its loss for whom it may concern."""
-        with no_grad():
-            inputs, y = self._changed(inputs, y)
-            output = self.model(*inputs)
-            see(self._loss(output, y, weight))
-        return output
-
-    def _predict(
-        self, inputs: tuple[Tensor, ...], y: Any, weight: Any, see: Callable[[Tensor], None]
-    ) -> Any:
-        with no_grad():
-            inputs, y = self._changed(inputs, y)
-            return self.model(*inputs)
-
-    def _changed(
-        self, inputs: tuple[Tensor, ...], y: Any, training: bool = False
-    ) -> tuple[tuple[Tensor, ...], Any]:
-        """Inputs and targets as the model and the loss get them."""
-        if self._images is None:
-            return inputs, y
-        with scope("augment"):
-            return self._images.changed(inputs, y, training)
-
     def learn(self, feed: Feed, epochs: int, way: Way) -> Callable[[int, int], Iterator[Piece]]:
         """What trains on the batches of an epoch: called with the first one and the epoch's number."""
         job = self._learning
@@ -275,22 +217,6 @@ class Trainer:
         with no_grad():
             inputs, _ = self._changed(inputs, None)
         return explain(self.model, inputs, loss, *((run.epoch, run.step) if run else (0, 0)))
-
-    def _parts(self) -> tuple[Any, ...]:
-        """What a step is made of, with what a loss of the user's is set to."""
-        options = getattr(self.loss, "__dict__", {}).values()
-        return (
-            self.model, self.loss, self.optimizer, self._images, *self.regularizers, *options,
-        )  # fmt: skip
-
-    def _loss(self, output: Any, y: Any, weight: Any) -> Tensor:
-        loss = (
-            self.loss(output, y) if weight is None else self.loss(output, y, sample_weight=weight)
-        )
-        if not isinstance(loss, Tensor) or loss.size != 1:
-            seen = f"shape {loss.shape}" if isinstance(loss, Tensor) else type(loss).__name__
-            raise ValueError(f"Trainer: the loss must be one number as a tensor, got {seen}")
-        return loss
 
     # --- using ---
 
