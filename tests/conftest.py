@@ -57,6 +57,15 @@ def threads():
     return using_threads
 
 
+@pytest.fixture(autouse=True)
+def as_before():
+    """Whatever a test chooses, the next one has the machine's own ISA and number of threads."""
+    isa, threads = _core.isa_name(), _core.get_num_threads()
+    yield
+    _core.isa_select(isa)
+    _core.set_num_threads(threads)
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)

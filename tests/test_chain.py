@@ -12,6 +12,7 @@ from fastnn import Tensor, _core
 from fastnn._core import launch
 from fastnn._core import ops as op
 from fastnn.compiler.chaincode import INPUTS, OUTPUT, OUTPUTS, REGISTER, Step, decode, encode
+from steps import programs_with_and_without
 
 UNARY = ["relu", "tanh", "sigmoid", "gelu", "abs", "square", "neg", "exp", "softplus", "silu"]
 BINARY = ["add", "sub", "mul", "maximum", "minimum", "relu_grad", "gelu_grad", "tanh_grad"]
@@ -19,18 +20,7 @@ BINARY = ["add", "sub", "mul", "maximum", "minimum", "relu_grad", "gelu_grad", "
 
 def both(function, *arguments, calls=None):
     """A function compiled with the pass and without it, from the same seed: the same bits, maybe fewer calls."""
-    made, programs = [], []
-    for without in ((), ("chain",)):
-        compiled = fastnn.compile(function, without=without)
-        for _ in range(2):  # recorded, then replayed
-            fastnn.manual_seed(7)
-            results = compiled(*arguments)
-        made.append([r.numpy() for r in (results if isinstance(results, tuple) else (results,))])
-        programs.append(compiled.latest.program)
-    for a, b in zip(*made, strict=True):
-        assert a.dtype == b.dtype
-        np.testing.assert_array_equal(a, b)
-        assert a.tobytes() == b.tobytes()
+    programs = programs_with_and_without(function, arguments, ("chain",))
     if calls is not None:
         assert len(programs[0].calls) == calls, programs[0].show()
     assert len(programs[0].calls) <= len(programs[1].calls)

@@ -14,15 +14,11 @@ from fastnn import RecordingError, Tensor, nn, optimizers
 from fastnn.compiler.passes.dead import drop_dead_calls
 from fastnn.compiler.passes.memory import plan_memory
 from fastnn.compiler.trace import trace
-from steps import train_step
+from steps import data, train_step
 
 
 def same(a, b):
     np.testing.assert_array_equal(a.numpy(), b.numpy())
-
-
-def data(*shape, seed=0, dtype=np.float32):
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
 def mlp(*sizes, dropout=0.0):

@@ -14,14 +14,6 @@ from fastnn import Tensor, nn, optimizers
 from fastnn.compiler import record
 
 
-@pytest.fixture(autouse=True)
-def restore_threads():
-    """Put the number of threads back."""
-    before = fastnn.get_num_threads()
-    yield
-    fastnn.set_num_threads(before)
-
-
 def training(seed=0, width=128):
     """(recording of a step, model): large enough for several threads."""
     rng = np.random.default_rng(seed)

@@ -6,6 +6,7 @@ import pytest
 
 import fastnn as fn
 from fastnn import Tensor, nn
+from steps import names
 
 EPS = np.finfo("f4").eps
 
@@ -34,10 +35,6 @@ def both(function, *arguments, without=("epilogue",)):
     with fn.no_grad():
         results = [f(*arguments).numpy().copy() for f in made for _ in range(2)][1::2]
     return results, made[0].latest.program
-
-
-def names(program):
-    return [call.name for call in program.calls]
 
 
 CONVS = {

@@ -11,6 +11,7 @@ from fastnn._core import launch
 from fastnn._core import ops as op
 from fastnn.compiler.chaincode import OUTPUT, REGISTER, Step, encode
 from fastnn.compiler.passes import epilogue
+from steps import names, programs_with_and_without
 
 
 def data(*shape, seed=0, dtype=np.float32):
@@ -33,21 +34,7 @@ def pointwise(name, *inputs):
 
 def both(function, *arguments):
     """With the passes and without: the same bits. Returns the program with them."""
-    made, programs = [], []
-    for without in ((), ("epilogue", "chain")):
-        compiled = fastnn.compile(function, without=without)
-        for _ in range(2):
-            fastnn.manual_seed(5)
-            results = compiled(*arguments)
-        made.append([r.numpy() for r in (results if isinstance(results, tuple) else (results,))])
-        programs.append(compiled.latest.program)
-    for a, b in zip(*made, strict=True):
-        assert a.tobytes() == b.tobytes()
-    return programs[0]
-
-
-def names(program):
-    return [call.name for call in program.calls]
+    return programs_with_and_without(function, arguments, ("epilogue", "chain"))[0]
 
 
 def forms(a, b, y, row, column):

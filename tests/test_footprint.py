@@ -9,15 +9,11 @@ import pytest
 
 import fastnn
 from fastnn import nn, optimizers
-from steps import train_step
+from steps import data, train_step
 
 proc = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="reads its memory in /proc/self/statm"
 )
-
-
-def data(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
 def test_the_footprint_adds_up():

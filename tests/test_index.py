@@ -340,15 +340,11 @@ def test_scatter_add_has_the_same_bits_at_any_thread_count(shape):
     source = Tensor(rng.normal(size=(outer, 5000, inner)).astype("float32"))
     x = fastnn.zeros(shape)
     along = ops.broadcast_to(ops.reshape(index, 1, 5000, 1), source.shape)
-    before = fastnn.get_num_threads()
-    try:
-        results = []
-        for threads in (1, 2, 3, 4):
-            fastnn.set_num_threads(threads)
-            results.append(ops.index_add(x, 1, index, source).numpy())
-            results.append(ops.scatter_add(x, 1, along, source).numpy())
-    finally:
-        fastnn.set_num_threads(before)
+    results = []
+    for threads in (1, 2, 3, 4):
+        fastnn.set_num_threads(threads)
+        results.append(ops.index_add(x, 1, index, source).numpy())
+        results.append(ops.scatter_add(x, 1, along, source).numpy())
     for r in results:
         assert r.tobytes() == results[0].tobytes()
     want = np.zeros(shape)

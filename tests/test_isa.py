@@ -31,14 +31,6 @@ def flags_of_cpu():
     return set(line.partition(":")[2].split())
 
 
-@pytest.fixture
-def restore_isa():
-    """Put the instruction set back that was in use."""
-    before = _core.isa_name()
-    yield
-    _core.isa_select(before)
-
-
 def test_the_best_is_chosen():
     flags = flags_of_cpu()
     if flags is None:
@@ -87,7 +79,7 @@ def test_isa_the_cpu_lacks_is_an_error():
     assert "this CPU lacks it" in errors
 
 
-def test_select_between_launches(restore_isa):
+def test_select_between_launches():
     x = np.random.default_rng(0).standard_normal((67, 45))
     for name, usable in _core.isa_compiled().items():
         if usable:

@@ -14,14 +14,6 @@ from fastnn._core import ops as op
 ISAS = [name for name, supported in _core.isa_compiled().items() if supported]
 
 
-@pytest.fixture(autouse=True)
-def _restore_runtime():
-    threads = _core.get_num_threads()
-    yield
-    _core.set_num_threads(threads)
-    _core.isa_select(None)
-
-
 def tensor(array, requires_grad=False):
     return fastnn.Tensor(array, requires_grad=requires_grad)
 

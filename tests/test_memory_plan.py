@@ -18,10 +18,7 @@ from fastnn.compiler.passes.dead import drop_dead_calls
 from fastnn.compiler.passes.memory import _joined, _lives, _needed_at_once, plan_memory
 from fastnn.compiler.program import Program, span
 from fastnn.compiler.trace import trace
-
-
-def data(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+from steps import data
 
 
 def apart(program):

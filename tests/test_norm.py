@@ -4,24 +4,7 @@ import numpy as np
 import pytest
 
 import fastnn as fn
-from fastnn import Tensor, _core
-
-ISAS = [name for name, usable in _core.isa_compiled().items() if usable]
-
-
-@pytest.fixture(params=ISAS)
-def isa(request):
-    before = _core.isa_name()
-    _core.isa_select(request.param)
-    yield request.param
-    _core.isa_select(before)
-
-
-@pytest.fixture(autouse=True)
-def threads():
-    before = fn.get_num_threads()
-    yield
-    fn.set_num_threads(before)
+from fastnn import Tensor
 
 
 def normalised(x, axes, eps, center=True):

@@ -9,12 +9,9 @@ import fastnn
 from fastnn import Tensor, _core, nn, optimizers, regularizers
 from fastnn.compiler.passes import PASSES
 from fastnn.flat import flatten
+from steps import data
 
 ops = _core.ops
-
-
-def data(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
 def mlp():

@@ -8,6 +8,7 @@ import pytest
 
 import fastnn
 from fastnn import Tensor, nn, optimizers
+from steps import data
 
 
 def net(dropout=0.5):
@@ -15,10 +16,6 @@ def net(dropout=0.5):
     return nn.Sequential(
         nn.Linear(6, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(dropout), nn.Linear(32, 3)
     )
-
-
-def data(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype("f4")
 
 
 def expected(model, x):

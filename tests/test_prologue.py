@@ -8,7 +8,7 @@ import pytest
 
 import fastnn
 from fastnn import RecordingError, Tensor, _core, nn, optimizers
-from steps import train_step
+from steps import data, train_step
 
 WITHOUT = ("hoist", "pack")
 
@@ -19,10 +19,6 @@ def net(*sizes):
     for n, m in itertools.pairwise(sizes):
         layers += [nn.Linear(n, m), nn.ReLU()]
     return nn.Sequential(*layers[:-1]).eval()
-
-
-def data(*shape, seed=0, dtype="f4"):
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
 def prologue(compiled):
@@ -179,17 +175,13 @@ def test_another_instruction_set_records_anew():
     model = net(70, 90, 40)
     x = data(64, 70)
     compiled = fastnn.compile(model)
-    before = _core.isa_name()
-    try:
-        with fastnn.no_grad():
-            for isa in _core.isa_compiled():
-                if not _core.isa_compiled()[isa]:
-                    continue
-                old = compiled.latest
-                _core.isa_select(isa)
-                if old is not None:
-                    with pytest.raises(RecordingError, match="instruction set"):
-                        old.run_many(1)
-                same(model, compiled, x)
-    finally:
-        _core.isa_select(before)
+    with fastnn.no_grad():
+        for isa in _core.isa_compiled():
+            if not _core.isa_compiled()[isa]:
+                continue
+            old = compiled.latest
+            _core.isa_select(isa)
+            if old is not None:
+                with pytest.raises(RecordingError, match="instruction set"):
+                    old.run_many(1)
+            same(model, compiled, x)

@@ -10,11 +10,7 @@ import pytest
 import fastnn
 from cases import CASES
 from fastnn import Tensor, losses, nn, ops, optimizers
-from steps import check_same, train_step
-
-
-def data(*shape, seed=0, dtype=np.float32):
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+from steps import check_same, data, train_step
 
 
 def as_tuple(y):

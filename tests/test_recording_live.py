@@ -7,10 +7,7 @@ import pytest
 
 import fastnn
 from fastnn import RecordingError, Tensor, losses, metrics, nn, optimizers, regularizers, schedules
-
-
-def data(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+from steps import data
 
 
 class Net(nn.Module):

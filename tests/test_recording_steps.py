@@ -7,12 +7,7 @@ import pytest
 
 import fastnn
 from fastnn import Tensor, losses, nn, ops, optimizers, regularizers
-from steps import check_same, train_step
-
-
-def data(*shape, seed=0, dtype=np.float32):
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
-
+from steps import check_same, data, train_step
 
 OPTIMIZERS = {
     "SGD": [{}, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}, {"momentum": 0.9, "dampening": 0.5}],

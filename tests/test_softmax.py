@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 import fastnn as fn
-from fastnn import Tensor, _core
+from fastnn import Tensor
 
-ISAS = [name for name, usable in _core.isa_compiled().items() if usable]
 SHAPES = [
     (1,),
     (7,),
@@ -19,21 +18,6 @@ SHAPES = [
     (2, 70, 200),
     (1, 2, 3, 4),
 ]
-
-
-@pytest.fixture(params=ISAS)
-def isa(request):
-    before = _core.isa_name()
-    _core.isa_select(request.param)
-    yield request.param
-    _core.isa_select(before)
-
-
-@pytest.fixture(autouse=True)
-def threads():
-    before = fn.get_num_threads()
-    yield
-    fn.set_num_threads(before)
 
 
 def reference(x, axis):

@@ -14,14 +14,6 @@ from fastnn import _core
 PTHREAD = _core.runtime_info()["threads_backend"] == "pthread"
 
 
-@pytest.fixture(autouse=True)
-def restore_threads():
-    """Put the number of threads back."""
-    before = fastnn.get_num_threads()
-    yield
-    fastnn.set_num_threads(before)
-
-
 def python(code, **variables):
     """The output of code run in a new interpreter."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("OMP_")} | variables
