@@ -422,6 +422,7 @@ def test_reals_pass_through_without_a_change():
         (lambda: augment.RandomRotation((5, 2)), "the least, 5, is above the most, 2"),
         (lambda: augment.RandomAffine(0, scale=(0, 1)), "scale must be between 1e-06"),
         (lambda: augment.RandomAffine(0, translate=(0.5, 2)), "translate must be between 0 and 1"),
+        (lambda: augment.RandomAffine(0, translate=0.1), "translate is a pair"),
         (lambda: augment.RandomAffine(0, shear=(1, 2, 3)), "shear is 1, 2 or 4 numbers"),
         (lambda: augment.RandomAffine(0, shear=90), "shear must be between -89 and 89"),
         (lambda: augment.ColorJitter(brightness=-1), "brightness must be at least 0"),

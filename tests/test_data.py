@@ -294,6 +294,10 @@ def test_cifar_in_its_binary_form(tmp_path, folder):
     assert (x_test == images[5]).all()
     assert y.tolist() == labels[:5].ravel().tolist()
     assert (y_test.tolist(), y.dtype) == (labels[5].tolist(), "int64")
+    packed = tmp_path / folder / "test_batch.bin"
+    packed.with_suffix(".bin.gz").write_bytes(gzip.compress(packed.read_bytes()))
+    packed.unlink()
+    assert np.array_equal(datasets.cifar10(tmp_path, scale=False)[1][0], x_test)
     for part in (x, x_test, datasets.cifar10(tmp_path)[0][0]):
         assert part.transpose(0, 2, 3, 1).flags.c_contiguous, "channels come last in memory"
     with pytest.raises(FileNotFoundError, match=r"cifar10_subset\.npz"):
@@ -328,8 +332,13 @@ def test_damaged_cifar(tmp_path):
     with pytest.raises(ValueError, match=r"data_batch_3.bin: damaged: 5000 bytes"):
         datasets.cifar10(tmp_path)
     (tmp_path / "data_batch_3.bin").unlink()
+    (tmp_path / "data_batch_3.bin.gz").write_bytes(b"\x1f\x8bx")
+    with pytest.raises(ValueError, match=r"data_batch_3.bin.gz: damaged or truncated"):
+        datasets.cifar10(tmp_path)
+    (tmp_path / "data_batch_3.bin.gz").unlink()
     with pytest.raises(
-        FileNotFoundError, match=r"cifar10_subset.npz.*or the binary version's data_batch_1"
+        FileNotFoundError,
+        match=r"did not find .*batch.*; cifar10.npz or cifar10_subset.npz will do",
     ):
         datasets.cifar10(tmp_path)
 

@@ -12,15 +12,13 @@ convolutions want them: `x.transpose(0, 2, 3, 1)` is that array, not a copy.
 from __future__ import annotations
 
 import csv
-import gzip
 import io
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from .files import Root, find
+from .files import Root, content, find
 from .folder import image_folder
 from .pictures import cifar10, cifar10_subset, digits, fashion_mnist, mnist
 
@@ -122,9 +120,8 @@ def series(name: str, root: Root = None) -> tuple[np.ndarray, list[str]]:
 
 def _text(path: Path) -> str:
     try:
-        data = path.read_bytes()
-        return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
-    except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError) as error:
+        return content(path).decode("utf-8")
+    except UnicodeDecodeError as error:
         raise ValueError(f"{path}: damaged or truncated: {error}") from None
 
 

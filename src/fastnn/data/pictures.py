@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .files import Root, find
+from .files import Root, content, find
 from .idx import read_idx
 from .preparation import train_test_split
 
@@ -133,24 +133,21 @@ def cifar10(root: Root = None, *, scale: bool = True, subset: bool | None = None
     ValueError
         A file is damaged.
     """
-    title, folders = "CIFAR-10", ("cifar10", "cifar-10-batches-bin")
+    folders = ("cifar10", "cifar-10-batches-bin")
     kinds: list[tuple[str, ...]] = [_CIFAR_FILES, ("cifar10.npz",), ("cifar10_subset.npz",)]
+    missing = []
     for files in kinds[2:] if subset else kinds[:2] if subset is False else kinds:
-        for folder in folders:
-            try:
-                paths = find(title, folder, files, root)
-            except FileNotFoundError as error:
-                missing = error
-                continue
-            if len(paths) > 1:
-                parts = _cifar_binary(paths)
-            else:
-                parts = _cifar_arrays(paths[0])
-            train, test = (_last(parts[i], scale) for i in (0, 2))
-            return (train, parts[1]), (test, parts[3])
-    if subset is None:
-        missing.args = (f"{missing}; or the binary version's {', '.join(_CIFAR_FILES)}",)
-    raise missing
+        try:
+            paths = find("CIFAR-10", folders, files, root)
+        except FileNotFoundError as error:
+            missing.append((error, files))
+            continue
+        parts = _cifar_binary(paths) if len(paths) > 1 else _cifar_arrays(paths[0])
+        train, test = (_last(parts[i], scale) for i in (0, 2))
+        return (train, parts[1]), (test, parts[3])
+    (first, _), *others = missing
+    instead = " or ".join(files[0] for _, files in others)
+    raise FileNotFoundError(f"{first}; {instead} will do, too" if instead else str(first))
 
 
 def cifar10_subset(root: Root = None, *, scale: bool = True) -> Split:
@@ -165,7 +162,7 @@ def _cifar_binary(paths: list[Path]) -> list[np.ndarray]:
     """Images (n, 32, 32, 3) and labels of all batches but the last, and of the last."""
     images, labels = [], []
     for path in paths:
-        data = np.fromfile(path, np.uint8)
+        data = np.frombuffer(content(path), np.uint8)
         if not data.size or data.size % _CIFAR_BYTES:
             raise ValueError(
                 f"{path}: damaged: {data.size} bytes are not some images of {_CIFAR_BYTES} bytes each"

@@ -30,7 +30,7 @@ class _Pad(Module):
     def _padded(self, x: Tensor, value: float) -> Tensor:
         x = as_tensor(x)
         if x.ndim not in (self._axes + 1, self._axes + 2):
-            shape = ("(N, C, L)", "(N, C, H, W)")[self._axes - 1]
+            shape = ("(N, C, L) or (C, L)", "(N, C, H, W) or (C, H, W)")[self._axes - 1]
             raise ValueError(f"{type(self).__name__}: x must be {shape}, not {x.shape}")
         pairs = list(zip(self.padding[::2], self.padding[1::2], strict=True))[::-1]
         return ops.pad(x, [(0, 0)] * (x.ndim - self._axes) + pairs, self._mode, value)

@@ -233,8 +233,8 @@ class RandomAffine(Transform):
 
     def _numbers(self) -> tuple[float, ...]:
         degrees = _around_zero("RandomAffine: degrees", self.degrees)
-        moves = self.translate or (0.0, 0.0)
-        if len(moves) != 2:
+        moves = (0.0, 0.0) if self.translate is None else self.translate
+        if not isinstance(moves, tuple) or len(moves) != 2:
             raise ValueError(f"RandomAffine: translate is a pair (x, y), got {self.translate!r}")
         for share in moves:
             number("RandomAffine: translate", share, 0, 1)
