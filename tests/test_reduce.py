@@ -41,7 +41,7 @@ SHAPES = [
     (7, 1, 33),
     (2, 3, 4, 5),
 ]
-LARGE = [(2049,), (5000,), (3, 2500), (2500, 3), (300, 515), (5, 130, 6)]
+LARGE = [(2049,), (5000,), (3, 2500), (2500, 3), (300, 515), (5, 130, 6), (3, 700, 65)]
 
 
 @pytest.fixture(params=ISAS)
@@ -152,7 +152,9 @@ def test_integers(shape, dtype):
 
 
 @pytest.mark.parametrize("name", FLOAT)
-@pytest.mark.parametrize("shape", [(100_003,), (1000, 517), (70, 33, 129)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(100_003,), (1000, 517), (70, 33, 129), (20_003, 3), (3, 4001, 16)], ids=str
+)
 def test_same_bits_at_any_thread_count(name, shape, isa):
     x = values(shape, "float32")
     for axes in axis_sets(len(shape)):

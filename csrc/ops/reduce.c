@@ -5,27 +5,16 @@
  *
  * The axes are sorted by x's strides (argmax keeps those it reduces in order, as it counts along them),
  * joined where they can be, and cut: with a reduced axis innermost ("rows") into blocks of BLOCK
- * elements of one output, with a kept axis innermost ("columns") into blocks of FNN_REDUCE_ROWS rows
+ * elements of one output, with a kept axis innermost ("columns", reduce_columns.c) into blocks of rows
  * by strips of columns. Short rows are turned into columns by copying. Each block gives a state
  * (kernels/reduce.h); an output of several blocks is the fold of their states as a balanced tree. So the
  * bits depend on the shape, not on the team. */
 #include "reduction.h"
 
 #define BLOCK FNN_REDUCTION_BLOCK
-#define STRIP FNN_REDUCTION_STRIP
-#define STRIP_GATHER FNN_REDUCTION_STRIP_GATHER
-#define NARROW 32 /* of so few columns that touch, 16 rows are reduced as one */
 
 /* --- rows --- */
 static const fnn_integer_kernels *integers(void) { return fnn_kernels_of(FNN_F32)->integer; }
-
-/* n contiguous elements of x as r->read, in place where they are that. */
-static const void *as_read(const fnn_reduction *r, int64_t n, const void *x, void *buffer) {
-  const int64_t step = 1;
-  if (r->read == r->reduced.dtype) return x;
-  integers()->convert[r->reduced.dtype][r->read](n, &x, &step, buffer, NULL);
-  return buffer;
-}
 
 static void reduce_row(const fnn_reduction *r, int kind, int64_t n, const void *x, fnn_scalar *s) {
   if (r->work == FNN_I64) {
@@ -55,7 +44,7 @@ static void row_block(const fnn_reduction *r, int kind, int64_t output, int64_t 
     int64_t buffer[BLOCK], bytes[BLOCK / 8];
     fnn_array x = r->reduced;
     x.data = first;
-    reduce_row(r, kind, n, as_read(r, n, fnn_read(&x, begin, n, buffer), bytes), s);
+    reduce_row(r, kind, n, fnn_reduction_as_read(r, n, fnn_read(&x, begin, n, buffer), bytes), s);
   }
   if (fnn_reduction_is_arg(kind)) s[1].i += begin;
 }
@@ -122,197 +111,6 @@ static void run_rows(const fnn_reduction *r, fnn_team *team) {
   }
 }
 
-/* --- columns --- */
-typedef struct {
-  int64_t output, block, strip; /* which */
-  int64_t m, begin, width;      /* rows; the first column and how many */
-} tile;
-
-static tile tile_of(const fnn_reduction *r, int64_t t) {
-  tile b;
-  b.strip = t % r->strips, t /= r->strips;
-  b.block = t % r->blocks, b.output = t / r->blocks;
-  b.m = r->count - b.block * FNN_REDUCE_ROWS;
-  if (b.m > FNN_REDUCE_ROWS) b.m = FNN_REDUCE_ROWS;
-  b.begin = b.strip * r->strip;
-  b.width = r->inner - b.begin < r->strip ? r->inner - b.begin : r->strip;
-  return b;
-}
-
-#define GATHER(type)                                                          \
-  for (int64_t j = 0; j < b->width; j++) {                                    \
-    const type *from = (const type *)rows[0] + j * columns;                   \
-    type *to = (type *)buffer + j;                                            \
-    for (int64_t i = 0; i < b->m; i++) to[i * STRIP_GATHER] = from[i * step]; \
-  }
-
-/* The tile's columns, each contiguous or not, copied side by side to the buffer; so the rows. */
-static void gather(const fnn_reduction *r, const tile *b, const void **rows, void *buffer) {
-  int64_t step = r->reduced.stride[0], columns = r->inner_x, size = fnn_itemsize(r->read);
-  if (size > 1 && step == 1)
-    fnn_kernels_of(size == 4 ? FNN_F32 : FNN_F64)
-        ->move.transpose(b->width, b->m, rows[0], columns, buffer, STRIP_GATHER);
-  else if (size == 1)
-    GATHER(uint8_t)
-  else if (size == 4)
-    GATHER(uint32_t)
-  else
-    GATHER(uint64_t)
-  for (int64_t i = 0; i < b->m; i++) rows[i] = (char *)buffer + i * STRIP_GATHER * size;
-}
-
-/* Where each row of the tile begins; rows that are not contiguous, or not of the type that is read, are copied
- * to the buffer first. */
-static void tile_rows(const fnn_reduction *r, const tile *b, const void **rows, int64_t *buffer) {
-  int64_t size = fnn_itemsize(r->reduced.dtype), first = b->block * FNN_REDUCE_ROWS;
-  const char *x = (const char *)r->reduced.data +
-                  (fnn_offset(&r->kept, b->output) + b->begin * r->inner_x) * size;
-  if (r->reduced.ndim <= 1) {
-    int64_t step = r->reduced.ndim ? r->reduced.stride[0] : 0;
-    for (int64_t i = 0; i < b->m; i++) rows[i] = x + (first + i) * step * size;
-  } else {
-    for (int64_t i = 0; i < b->m; i++) rows[i] = x + fnn_offset(&r->reduced, first + i) * size;
-  }
-  if (r->strip == STRIP) return;
-  if (r->read == r->reduced.dtype && r->reduced.ndim == 1) {
-    gather(r, b, rows, buffer);
-    return;
-  }
-  fnn_array line = {
-      .ndim = 1, .dtype = r->reduced.dtype, .shape = {b->width}, .stride = {r->inner_x}};
-  const int same = r->read == r->reduced.dtype;
-  for (int64_t i = 0; i < b->m; i++) {
-    int64_t copy[STRIP_GATHER], *to = buffer + i * STRIP_GATHER;
-    line.data = (void *)rows[i];
-    rows[i] = as_read(r, b->width, fnn_read(&line, 0, b->width, same ? to : copy), to);
-  }
-}
-
-/* The tile's states, `step` numbers apart. */
-static void tile_states(const fnn_reduction *r, const tile *b, const void *const *rows,
-                        fnn_scalar *states, int64_t step) {
-  int64_t s0[STRIP], s1[STRIP], first = b->block * FNN_REDUCE_ROWS;
-  if (r->work == FNN_I64) {
-    integers()->cols[r->read - FNN_I64][r->kind](b->m, b->width, rows, s0, s1);
-    for (int64_t j = 0; j < b->width; j++) {
-      states[j * step].i = s0[j];
-      if (fnn_reduction_is_arg(r->kind)) states[j * step + 1].i = s1[j] + first;
-    }
-    return;
-  }
-  int single = r->work == FNN_F32, single0 = single && r->kind != FNN_REDUCE_MOMENTS;
-  fnn_kernels_of(r->work)->reduce.cols[r->kind](b->m, b->width, rows, s0, s1);
-  for (int64_t j = 0; j < b->width; j++) {
-    states[j * step].f = single0 ? (double)((float *)s0)[j] : ((double *)s0)[j];
-    if (fnn_reduction_is_arg(r->kind))
-      states[j * step + 1].i = first + (single ? ((int32_t *)s1)[j] : s1[j]);
-    else if (step == 2)
-      states[j * step + 1].f = single ? (double)((float *)s1)[j] : ((double *)s1)[j];
-  }
-}
-
-/* Kinds whose state is one real number: blocks' states stay of the real type, side by side as the columns
- * are, and kernels fold them too. */
-static int plain(const fnn_reduction *r) {
-  return r->work != FNN_I64 && fnn_reduction_numbers(r->kind) == 1;
-}
-
-/* The kernel may write straight into y. */
-static int direct(const fnn_reduction *r) {
-  return r->inner_y == 1 && r->op != FNN_OP_mean && r->out.dtype == r->work;
-}
-
-/* s[width] = the tile's columns reduced, of a plain kind. */
-static void plain_tile(const fnn_reduction *r, const tile *b, const void *const *rows, void *s) {
-  const fnn_reduce_kernels *k = &fnn_kernels_of(r->work)->reduce;
-  int merge = r->kind == FNN_REDUCE_SUMSQ ? FNN_REDUCE_SUM : r->kind;
-  int packed = r->reduced.ndim == 1 && r->reduced.stride[0] == b->width && r->strip == STRIP;
-  if (!packed || b->width > NARROW || b->m != FNN_REDUCE_ROWS) {
-    k->cols[r->kind](b->m, b->width, rows, s, NULL);
-    return;
-  }
-  /* Narrow rows that touch: 16 of them are one row of 16 times as many columns, which fills vectors. */
-  int64_t wide[16 * NARROW], size = fnn_itemsize(r->work);
-  const void *parts[16];
-  for (int64_t i = 0; i < FNN_REDUCE_ROWS / 16; i++) parts[i] = rows[16 * i];
-  k->cols[r->kind](FNN_REDUCE_ROWS / 16, 16 * b->width, parts, wide, NULL);
-  for (int64_t i = 0; i < 16; i++) parts[i] = (const char *)wide + i * b->width * size;
-  k->cols[merge](16, b->width, parts, s, NULL);
-}
-
-/* y = the blocks' states of every column, folded, FNN_REDUCE_ROWS of them at a time; in place. */
-static void plain_fold(const fnn_reduction *r, fnn_team *team) {
-  const fnn_reduce_kernels *k = &fnn_kernels_of(r->work)->reduce;
-  int merge = r->kind == FNN_REDUCE_SUMSQ ? FNN_REDUCE_SUM : r->kind;
-  int64_t size = fnn_itemsize(r->work), strips = (r->inner + STRIP - 1) / STRIP;
-  fnn_range mine = fnn_share(r->outputs / r->inner * strips, team);
-  for (int64_t t = mine.begin; t < mine.end; t++) {
-    int64_t begin = t % strips * STRIP, output = t / strips, step = r->inner * size;
-    int64_t n = r->inner - begin < STRIP ? r->inner - begin : STRIP;
-    int64_t at = fnn_offset(&r->out, output) + begin * r->inner_y, last[STRIP];
-    char *states = team->workspace + (output * r->blocks * r->inner + begin) * size;
-    char *y = direct(r) ? (char *)r->out.data + at * size : (char *)last;
-    for (int64_t count = r->blocks; count > 1; step *= FNN_REDUCE_ROWS) {
-      int64_t groups = (count + FNN_REDUCE_ROWS - 1) / FNN_REDUCE_ROWS;
-      for (int64_t g = 0; g < groups; g++) {
-        const void *rows[FNN_REDUCE_ROWS];
-        int64_t m = count - g * FNN_REDUCE_ROWS < FNN_REDUCE_ROWS ? count - g * FNN_REDUCE_ROWS
-                                                                  : FNN_REDUCE_ROWS;
-        char *first = states + g * FNN_REDUCE_ROWS * step;
-        for (int64_t i = 0; i < m; i++) rows[i] = first + i * step;
-        k->cols[merge](m, n, rows, groups == 1 ? y : first, NULL);
-      }
-      count = groups;
-    }
-    if (direct(r)) continue;
-    fnn_array all = {.data = last, .dtype = r->work};
-    for (int64_t j = 0; j < n; j++) {
-      fnn_state s = {{.f = fnn_real_at(&all, j)}, {0}};
-      fnn_reduction_finish(r, s, at + j * r->inner_y);
-    }
-  }
-}
-
-static void run_columns(const fnn_reduction *r, fnn_team *team) {
-  int numbers = fnn_reduction_numbers(r->kind);
-  int64_t buffer[FNN_REDUCE_ROWS * STRIP_GATHER];
-  const void *rows[FNN_REDUCE_ROWS];
-  fnn_scalar *all = (fnn_scalar *)team->workspace, strip[2 * STRIP];
-  fnn_range mine = fnn_share(r->outputs / r->inner * r->blocks * r->strips, team);
-  for (int64_t t = mine.begin; t < mine.end; t++) {
-    tile b = tile_of(r, t);
-    int64_t y = fnn_offset(&r->out, b.output) + b.begin * r->inner_y;
-    tile_rows(r, &b, rows, buffer);
-    if (r->blocks == 1 && plain(r) && direct(r)) {
-      plain_tile(r, &b, rows, (char *)r->out.data + y * fnn_itemsize(r->out.dtype));
-    } else if (r->blocks > 1 && plain(r)) {
-      int64_t place = (b.output * r->blocks + b.block) * r->inner + b.begin;
-      plain_tile(r, &b, rows, team->workspace + place * fnn_itemsize(r->work));
-    } else if (r->blocks == 1) {
-      tile_states(r, &b, rows, strip, numbers);
-      for (int64_t j = 0; j < b.width; j++)
-        fnn_reduction_finish(r, strip + j * numbers, y + j * r->inner_y);
-    } else {
-      int64_t place = (b.output * r->blocks + b.block) * r->inner + b.begin;
-      tile_states(r, &b, rows, all + place * numbers, numbers);
-    }
-  }
-  if (r->blocks == 1) return;
-  fnn_team_barrier(team);
-  if (plain(r)) {
-    plain_fold(r, team);
-    return;
-  }
-  mine = fnn_share(r->outputs, team);
-  for (int64_t i = mine.begin; i < mine.end; i++) {
-    int64_t k = i / r->inner, j = i % r->inner;
-    fnn_state s;
-    fnn_reduction_fold(r, all + (k * r->blocks * r->inner + j) * numbers, r->inner * numbers, 0,
-                       r->blocks, s);
-    fnn_reduction_finish(r, s, fnn_offset(&r->out, k) + j * r->inner_y);
-  }
-}
-
 /* sum_squares, mean, var and logsumexp give reals of x's type (mean also of integers); sum and prod int64
  * of integers; max and min x's type; argmax and argmin int64; any and all bool. */
 static int takes(int op, int x, int y) {
@@ -370,7 +168,7 @@ void fnn_reduce_run(const fnn_call *call, fnn_team *team) {
   if (r.count == 0)
     fnn_reduction_finish_empty(&r, team);
   else if (r.columns)
-    run_columns(&r, team);
+    fnn_reduction_columns(&r, team);
   else
     run_rows(&r, team);
 }

@@ -101,6 +101,38 @@ static int split_axes(const fnn_array *x, const fnn_array *y, fnn_reduction *r) 
   return 1;
 }
 
+/* How many rows of columns are taken as one: rows that touch, of real numbers, where there are several times as
+ * many. Places (argmax) are not folded, nor is what takes long anyway. */
+static int64_t fold_of(const fnn_reduction *r) {
+  const fnn_array *x = &r->reduced;
+  int64_t fold = 1;
+  if (r->work == FNN_I64 || fnn_reduction_is_arg(r->kind) || r->kind == FNN_REDUCE_LSE ||
+      x->ndim != 1 || r->inner_x != 1 || x->stride[0] != r->inner)
+    return 1;
+  while (2 * fold * r->inner <= FNN_REDUCTION_FOLDED && 16 * fold <= r->count) fold *= 2;
+  return fold;
+}
+
+/* Rows of so many elements are copied and reduced as columns: turning them costs less than a sum across lanes
+ * for each. */
+static int64_t short_of(const fnn_reduction *r) {
+  int plain = r->work != FNN_I64 && fnn_reduction_numbers(r->kind) == 1;
+  return plain && r->reduced.ndim == 1 ? FNN_REDUCTION_PLAIN_SHORT : FNN_REDUCTION_SHORT;
+}
+
+/* The last kept axis becomes columns, cut into strips; the rows are cut into blocks. */
+static void cut_columns(fnn_reduction *r, int dtype) {
+  const int d = --r->kept.ndim;
+  r->out.ndim = d;
+  r->inner = r->kept.shape[d], r->inner_x = r->kept.stride[d], r->inner_y = r->out.stride[d];
+  r->fold = fold_of(r);
+  r->per_block = r->fold > 1 ? r->fold * FNN_REDUCTION_FOLDED_ROWS : FNN_REDUCE_ROWS;
+  r->strip = FNN_REDUCTION_STRIP;
+  if (r->inner_x != 1 || r->read != dtype)
+    r->strip =
+        r->count <= FNN_REDUCTION_SHORT ? FNN_REDUCTION_STRIP_SHORT : FNN_REDUCTION_STRIP_GATHER;
+}
+
 int fnn_reduction_of(const fnn_call *call, fnn_reduction *r) {
   const fnn_array *x = &call->arrays[0], *y = &call->arrays[1];
   r->op = call->op;
@@ -129,19 +161,20 @@ int fnn_reduction_of(const fnn_call *call, fnn_reduction *r) {
 
   int k = kept->ndim - 1, d = reduced->ndim - 1;
   r->columns = k >= 0 && (d < 0 || kept->stride[k] < llabs(reduced->stride[d]));
-  if (!r->columns && k >= 0 && r->count <= FNN_REDUCTION_SHORT && kept->shape[k] >= 16)
-    r->columns = 1;
-  r->per_block = r->columns ? FNN_REDUCE_ROWS : FNN_REDUCTION_BLOCK;
+  if (!r->columns && k >= 0 && r->count <= short_of(r) && kept->shape[k] >= 16) r->columns = 1;
+  r->inner = r->strip = r->fold = 1;
+  r->per_block = FNN_REDUCTION_BLOCK;
+  if (r->columns) cut_columns(r, x->dtype);
   r->blocks = (r->count + r->per_block - 1) / r->per_block;
-  r->inner = 1, r->strip = 1;
-  if (r->columns) {
-    r->inner = kept->shape[k], r->inner_x = kept->stride[k], r->inner_y = r->out.stride[k];
-    kept->ndim = r->out.ndim = k;
-    int direct = r->inner_x == 1 && r->read == x->dtype;
-    r->strip = direct ? FNN_REDUCTION_STRIP : FNN_REDUCTION_STRIP_GATHER;
-  }
   r->strips = (r->inner + r->strip - 1) / r->strip;
   return 1;
+}
+
+const void *fnn_reduction_as_read(const fnn_reduction *r, int64_t n, const void *x, void *buffer) {
+  const int64_t step = 1;
+  if (r->read == r->reduced.dtype) return x;
+  fnn_kernels_of(FNN_F32)->integer->convert[r->reduced.dtype][r->read](n, &x, &step, buffer, NULL);
+  return buffer;
 }
 
 /* --- states --- */

@@ -6,8 +6,12 @@
 
 #define FNN_REDUCTION_BLOCK 2048      /* elements of a row that make a block */
 #define FNN_REDUCTION_STRIP 512       /* columns that lie side by side, read where they are */
-#define FNN_REDUCTION_STRIP_GATHER 64 /* columns that are copied together first */
-#define FNN_REDUCTION_SHORT 32        /* rows up to this length are copied and reduced as columns */
+#define FNN_REDUCTION_STRIP_GATHER 64 /* columns that are copied together first, */
+#define FNN_REDUCTION_STRIP_SHORT 256 /* or so many of short rows */
+#define FNN_REDUCTION_SHORT 32 /* rows up to this length are copied and reduced as columns, */
+#define FNN_REDUCTION_PLAIN_SHORT 128 /* and up to this where a state is one number */
+#define FNN_REDUCTION_FOLDED 256      /* columns of rows taken together, at most, */
+#define FNN_REDUCTION_FOLDED_ROWS 64  /* and such rows of a block */
 
 typedef fnn_scalar fnn_state[2];
 
@@ -18,6 +22,7 @@ typedef struct {
   int columns;
   fnn_array reduced, kept, out; /* the reduced axes of x; the kept ones as x and as y have them */
   int64_t inner, inner_x, inner_y; /* columns: the kept axis taken out of kept and out */
+  int64_t fold;                    /* columns: so many rows, which touch, are taken as one */
   int64_t count;                   /* elements that make one output */
   int64_t per_block, blocks, strip, strips, outputs;
   double ddof; /* var */
@@ -33,6 +38,11 @@ static inline int fnn_reduction_is_arg(int kind) {
 
 /* How many numbers a state has. */
 static inline int fnn_reduction_numbers(int kind) { return kind >= FNN_REDUCE_ARGMAX ? 2 : 1; }
+
+/* n contiguous elements of x as r->read, in place where they are that. */
+const void *fnn_reduction_as_read(const fnn_reduction *r, int64_t n, const void *x, void *buffer);
+
+void fnn_reduction_columns(const fnn_reduction *r, fnn_team *team);
 
 /* The states of blocks [begin, end), `step` numbers apart, as one: a balanced tree. */
 void fnn_reduction_fold(const fnn_reduction *r, const fnn_scalar *states, int64_t step,
