@@ -10,6 +10,7 @@ weights.
     python bench/compare.py --only gemm      the workloads whose name contains "gemm"; writes nothing
     python bench/compare.py --list images    only networks of convolutions, to files of their own
     python bench/compare.py --list layers    single convolutions of many shapes; writes nothing
+    python bench/compare.py --list networks  networks that people train and run, many of them; writes nothing
     python bench/compare.py --list tiny      networks of a few neurons, to see that it works
 """
 
@@ -89,10 +90,10 @@ def in_memory(what: str) -> int:
 
 
 def latencies(run, seconds: float) -> dict[str, float]:
-    """The median and the 99th percentile of single calls."""
+    """The median and the 99th percentile of single calls: a hundred, or as many as a second has."""
     clock, times = time.perf_counter_ns, []
     end = clock() + int(seconds * 1e9)
-    while len(times) < 100 or clock() < end:
+    while clock() < end or (len(times) < 100 and clock() < end + 1e9) or len(times) < 3:
         start = clock()
         run()
         times.append(clock() - start)

@@ -1,120 +1,29 @@
-"""The networks that compare.py times, as layers that every library can be told, with data and weights."""
+"""The networks that compare.py times, with their data."""
 
 from __future__ import annotations
 
 import gzip
 import itertools
-import math
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-# For each layer that has weights, in order: (w, b) or (w,) of a Linear or Conv, and of a Norm (weight,
-# bias, running mean, running variance).
-Weights = list[tuple[np.ndarray, ...]]
-
-
-# --- layers; shapes are those of PyTorch ---
-
-
-@dataclass(frozen=True)
-class Linear:
-    inputs: int
-    outputs: int
-
-    @property
-    def shapes(self) -> tuple[tuple[int, ...], ...]:
-        return (self.outputs, self.inputs), (self.outputs,)
-
-
-@dataclass(frozen=True)
-class Conv:
-    inputs: int
-    outputs: int
-    size: int = 3
-    stride: int = 1
-    padding: int = 1
-    groups: int = 1
-    bias: bool = False
-    dilation: int = 1
-
-    @property
-    def shapes(self) -> tuple[tuple[int, ...], ...]:
-        w = (self.outputs, self.inputs // self.groups, self.size, self.size)
-        return (w, (self.outputs,)) if self.bias else (w,)
-
-
-@dataclass(frozen=True)
-class Norm:
-    """Batch normalisation of channels."""
-
-    channels: int
-
-
-@dataclass(frozen=True)
-class Activation:
-    name: str = "relu"  # or "gelu", with erf
-
-
-@dataclass(frozen=True)
-class Dropout:
-    p: float
-
-
-@dataclass(frozen=True)
-class MaxPool:
-    size: int = 2
-
-
-@dataclass(frozen=True)
-class GlobalMean:
-    """The mean of each channel: (N, C, H, W) to (N, C)."""
-
-
-@dataclass(frozen=True)
-class Flatten:
-    pass
-
-
-@dataclass(frozen=True)
-class Residual:
-    """ReLU of the sum of what the body and the shortcut (without layers: the input) make."""
-
-    body: tuple[Any, ...]
-    shortcut: tuple[Any, ...] = ()
-
-
-def weighted(layers: tuple[Any, ...]) -> Iterator[Linear | Conv | Norm]:
-    """The layers that have weights, in order."""
-    for layer in layers:
-        if isinstance(layer, Residual):
-            yield from weighted(layer.body)
-            yield from weighted(layer.shortcut)
-        elif isinstance(layer, Linear | Conv | Norm):
-            yield layer
-
-
-def weights_of(layers: tuple[Any, ...], seed: int) -> Weights:
-    """He-uniform weights and zero biases; a Norm's are near those that it starts with."""
-    rng = np.random.default_rng(seed)
-    found = []
-    for layer in weighted(layers):
-        if isinstance(layer, Norm):
-            low_high = ((0.9, 1.1), (-0.1, 0.1), (-0.1, 0.1), (0.8, 1.2))
-            made = [rng.uniform(*ends, layer.channels) for ends in low_high]
-        else:
-            w, *rest = layer.shapes
-            bound = (6 / math.prod(w[1:])) ** 0.5
-            made = [rng.uniform(-bound, bound, w), *map(np.zeros, rest)]
-        found.append(tuple(a.astype("float32") for a in made))
-    return found
-
-
-# --- networks ---
+from layers import (
+    Activation,
+    Conv,
+    Dropout,
+    Flatten,
+    GlobalMean,
+    Linear,
+    MaxPool,
+    Norm,
+    Residual,
+    Weights,
+    walk,
+    weights_of,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -157,9 +66,9 @@ class Net:
 
 @dataclass(frozen=True)
 class ImageNet:
-    """A convolutional classifier (or, without classes, a part of one) and how it is trained."""
+    """A network of convolutions, or a part of one, and how it is trained."""
 
-    image: tuple[int, int, int]  # channels, height, width
+    image: tuple[int, ...]  # channels, height and width or length
     layers: tuple[Any, ...]
     rule: str
     lr: float
@@ -174,44 +83,21 @@ class ImageNet:
         return weights_of(self.layers, seed)
 
     def rows(self, n: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        """Images (n, C, H, W) of normal noise and their labels."""
+        """Images (n, C, H, W) of normal noise and their labels, or images to make of them."""
         rng = np.random.default_rng(seed)
         x = rng.standard_normal((n, *self.image), "float32")
+        if self.loss == "mse":
+            return x, rng.standard_normal((n, *walk(self.layers, self.image)[1]), "float32")
         return x, rng.integers(0, self.classes, n)
 
     def flops(self) -> int:
         """Of one image's forward pass: what convolutions and linear layers multiply and add."""
-        return _walk(self.layers, self.image)[0]
+        return walk(self.layers, self.image)[0]
 
     def gradient(self, n: int, seed: int = 2) -> np.ndarray:
         """Normal noise in the shape of the last layer's result."""
-        shape = _walk(self.layers, self.image)[1]
+        shape = walk(self.layers, self.image)[1]
         return np.random.default_rng(seed).standard_normal((n, *shape), "float32")
-
-
-def _walk(layers: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
-    """The operations of layers on one image, and the shape that they make of it."""
-    flops = 0
-    for layer in layers:
-        if isinstance(layer, Conv):
-            side = [
-                (n + 2 * layer.padding - layer.dilation * (layer.size - 1) - 1) // layer.stride + 1
-                for n in shape[1:]
-            ]
-            flops += 2 * math.prod(layer.shapes[0]) * math.prod(side)
-            shape = (layer.outputs, *side)
-        elif isinstance(layer, Linear):
-            flops += 2 * layer.inputs * layer.outputs
-            shape = (layer.outputs,)
-        elif isinstance(layer, MaxPool):
-            shape = (shape[0], *(n // layer.size for n in shape[1:]))
-        elif isinstance(layer, GlobalMean):
-            shape = shape[:1]
-        elif isinstance(layer, Residual):
-            flops += _walk(layer.shortcut, shape)[0]
-            more, shape = _walk(layer.body, shape)
-            flops += more
-    return flops, shape
 
 
 def lenet(rule: str = "adam") -> ImageNet:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from networks import Conv, ImageNet, Net, lenet, resnet, separable
+import zoo
+from layers import Conv
+from networks import ImageNet, Net, lenet, resnet, separable
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,38 @@ def layers() -> list[Workload]:
     return found
 
 
+def networks() -> list[Workload]:
+    """Networks that people train and run: steps, then inference, by the number of images at once."""
+    chosen = (
+        ("resnet18, 224x224", zoo.resnet18(), (8,), (1, 8)),
+        ("resnet18, 64x64", zoo.resnet18(64, 200), (32,), (1,)),
+        ("resnet20", RESNET20, (32, 128), (1, 64)),
+        ("resnet32", resnet(5), (32, 128), (1, 64)),
+        ("resnet56", resnet(9), (32, 128), (1, 64)),
+        ("mobilenet_v2, 224x224", zoo.mobilenet_v2(), (16,), (1, 16)),
+        ("mobilenet_v2, 96x96", zoo.mobilenet_v2(96), (16,), (1, 16)),
+        ("vgg11, 32x32", zoo.vgg11(), (64,), (1, 64)),
+        ("unet, 1x128x128", zoo.unet(), (8,), (1,)),
+        ("lenet5", zoo.lenet5(), (32, 256), (1,)),
+        ("simple_cnn", LENET, (32, 256), (1,)),
+        ("series, 6x256", zoo.series(), (64,), (1, 64)),
+        ("DCGAN generator", zoo.generator(), (64,), (1, 64)),
+        ("DCGAN discriminator", zoo.discriminator(), (64,), (1,)),
+        ("autoencoder, 3x32x32", zoo.autoencoder(), (64,), (1, 64)),
+        ("ConvNeXt blocks, 96x28x28", zoo.convnext(), (16,), (1, 16)),
+        ("squeeze-excite blocks, 64x28x28", zoo.excited(), (16,), (1, 16)),
+        ("group norm blocks, 64x28x28", zoo.grouped(), (16,), (1, 16)),
+    )
+    found = []
+    for name, net, trained, run in chosen:
+        found += [Workload(f"{name}, step, batch {n}", "step", net, n) for n in trained]
+        found += [Workload(f"{name}, inference, batch {n}", "inference", net, n) for n in run]
+        found.append(
+            Workload(f"{name}, peak of memory, batch {trained[-1]}", "memory", net, trained[-1])
+        )
+    return found
+
+
 def products() -> list[Workload]:
     """Matrix products."""
     found = [Workload(f"gemm {n}", "gemm", shape=(n, n, n)) for n in SQUARES]
@@ -177,13 +211,17 @@ def tiny_workloads() -> list[Workload]:
         found.append(Workload(f"{name} step", "step", net, 4))
         found.append(Workload(f"{name} memory", "memory", net, 4))
         found.append(Workload(f"{name} inference", "inference", net, 2))
+    for net in (zoo.unet((2, 3), 4), zoo.series(), zoo.convnext(2, 3), zoo.excited(16, 3)):
+        found.append(Workload(f"{len(net.layers)} layers, step", "step", net, 2))
+        found.append(Workload(f"{len(net.layers)} layers, inference", "inference", net, 2))
     layer = ImageNet((3, 5, 5), (Conv(3, 3),), "sgd", 0.01)
     found += [Workload(f"conv {d}", "conv", layer, 2, direction=d) for d in DIRECTIONS]
     return found
 
 
 LISTS = {
-    "all": workloads, "images": convolutional, "layers": layers, "tiny": tiny_workloads,
+    "all": workloads, "images": convolutional, "layers": layers, "networks": networks,
+    "tiny": tiny_workloads,
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from .modules import sequential
 
 def build(net, weights):
     """The module with these weights."""
-    return sequential(nn, net.layers, weights, lambda array: array)
+    return sequential(nn, net.layers, weights, lambda array: array, fastnn.concat)
 
 
 def rule(net, model):

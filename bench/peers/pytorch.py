@@ -24,7 +24,7 @@ class Torch:
         return torch.from_numpy(x)
 
     def build(self, net, weights):
-        return sequential(nn, net.layers, weights, torch.from_numpy)
+        return sequential(nn, net.layers, weights, torch.from_numpy, torch.cat)
 
     def trainer(self, net, weights):
         model = self.build(net, weights)

@@ -7,7 +7,7 @@ import numpy as np
 import optax
 from jax import lax
 from jax import numpy as jnp
-from networks import (
+from layers import (
     Activation,
     Conv,
     Dropout,
@@ -15,10 +15,12 @@ from networks import (
     GlobalMean,
     Linear,
     MaxPool,
-    Net,
     Norm,
     Residual,
 )  # fmt: skip
+from networks import Net
+
+from . import NotOffered
 
 # The random bits of the hardware's rate, not of the cryptographer's: the faster for dropout.
 jax.config.update("jax_default_prng_impl", "unsafe_rbg")
@@ -49,29 +51,31 @@ def through(layers, params, x, key):
             case Linear():
                 w, b = next(params)
                 x = x @ w.T + b
-            case Conv():
+            case Conv(axes=2):
                 w, *b = next(params)
                 x = conv(x, w, layer)
                 x = x + b[0] if b else x
-            case Norm():
+            case Norm(axes=2):
                 x = norm(x, *next(params), key is not None)
             case Activation("gelu"):
                 x = jax.nn.gelu(x, approximate=False)
-            case Activation():
+            case Activation("relu"):
                 x = jax.nn.relu(x)
             case Dropout(p):
                 if key is not None:
                     key, now = jax.random.split(key)
                     x = dropout(x, p, now)
-            case MaxPool(n):
+            case MaxPool(n, stride, 0, 2) if n == stride:
                 x = lax.reduce_window(x, -jnp.inf, lax.max, (1, n, n, 1), (1, n, n, 1), "VALID")
-            case GlobalMean():
+            case GlobalMean(2):
                 x = x.mean((1, 2))
             case Flatten():  # in PyTorch's order, as the weights after it have it
                 x = x.transpose(0, 3, 1, 2).reshape(len(x), -1)
-            case Residual(body, shortcut):
+            case Residual(body, shortcut, True):
                 made = through(body, params, x, key)
                 x = jax.nn.relu(made + through(shortcut, params, x, key))
+            case _:
+                raise NotOffered(f"{layer} is not told to JAX")
     return x
 
 
