@@ -145,7 +145,9 @@ def test_any_call(seed):
     np.testing.assert_array_equal(run(op.conv_grad_x, y, turned, None, x.shape, **how), dx)
 
 
-@pytest.mark.parametrize("kernel,channels,outputs", [(3, 16, 48), (1, 70, 40), (5, 3, 16)])
+@pytest.mark.parametrize(
+    "kernel,channels,outputs", [(3, 16, 48), (1, 70, 40), (5, 3, 16), (3, 40, 3), (1, 64, 1)]
+)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_chain_at_the_end(kernel, channels, outputs, threads):
     """relu(conv * scale + residual), each of another shape: the bits of separate calls."""
@@ -184,6 +186,11 @@ def test_a_chain_at_the_end(kernel, channels, outputs, threads):
         (14, 5, 24, 70, 1),
         (7, 3, 130, 64, 1),
         (9, 1, 20, 36, 2),
+        (11, 3, 40, 1, 1),
+        (10, 3, 33, 3, 1),
+        (13, 1, 64, 6, 1),
+        (9, 5, 3, 40, 2),
+        (12, 3, 1, 32, 1),
     ],
 )
 def test_every_isa(isa, real, size, kernel, channels, outputs, stride):
@@ -196,14 +203,15 @@ def test_every_isa(isa, real, size, kernel, channels, outputs, stride):
         check(real, x, w, bias, out_size(x, w, **how, dilation=(1, 1)), **how)
 
 
-def test_bits_do_not_depend_on_threads():
+@pytest.mark.parametrize("channels,outputs", [(48, 64), (64, 3), (3, 48), (1, 32)])
+def test_bits_do_not_depend_on_threads(channels, outputs):
     rng = np.random.default_rng(5)
-    x = laid_out(rng, (3, 30, 30, 48), "float32", ORDERS[0])
-    w = laid_out(rng, (64, 3, 3, 48), "float32", ORDERS[0])
+    x = laid_out(rng, (3, 30, 30, channels), "float32", ORDERS[0])
+    w = laid_out(rng, (outputs, 3, 3, channels), "float32", ORDERS[0])
     results = []
     for threads in (1, 2, 4):
         with using_threads(threads):
-            y = run(op.conv, x, w, None, (3, 30, 30, 64), pad=(1, 1))
+            y = run(op.conv, x, w, None, (3, 30, 30, outputs), pad=(1, 1))
             results.append((y, run(op.conv_grad_x, y, w, None, x.shape, pad=(1, 1))))
     for y, dx in results[1:]:
         np.testing.assert_array_equal(y, results[0][0])

@@ -17,7 +17,7 @@ typedef struct {
  * add is not NULL; add may be c itself. Sums run over p in order, starting from 0, whatever the tile.
  * Strides count elements; j < (cols - 1) * lanes + last.
  * With taps > 0 the sum runs on over as many parts of k steps each, part t at a + tap[t].a and b + tap[t].b:
- * the rows of a convolution's kernel, say. Only `direct`, `wide` and `triple` know of taps.
+ * the rows of a convolution's kernel, say. `packed` knows nothing of taps.
  * A dot kernel reads rows of K: a[i * a_row + p] and b[j * b_step + p], with j < cols. */
 typedef struct {
   int64_t k;

@@ -70,6 +70,10 @@ static inline int64_t fnn_conv_width(int dtype, int64_t outputs) {
          kernels->lanes;
 }
 
+/* Whether what is made has so few channels that its elements had better be dot products: vectors along what is
+ * read, sums across lanes at the end (conv_dots.c). Panels of weights are then of one output each. */
+int fnn_conv_dots(int dtype, int64_t outputs, int64_t channels, const int64_t kernel[2]);
+
 /* More threads than this are of no use to anybody: what each of them needs is in the workspace so often. */
 int64_t fnn_conv_threads(void);
 

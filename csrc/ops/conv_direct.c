@@ -109,6 +109,8 @@ static int64_t conv_list_taps(const fnn_conv_direct *d, const fnn_conv_axis *axi
       list[i * cols + j] = (fnn_gemm_tap){
           .a = i * axis[0].offset_step * in.row_step + j * axis[1].offset_step * in.col_step,
           .b = (row * d->kernel[1] + col) * d->channels * d->width};
+      fnn_gemm_tap *tap = &list[i * cols + j];
+      if (d->dots == CONV_DOTS_ALONG) *tap = (fnn_gemm_tap){.a = tap->b, .b = tap->a};
     }
   return cols;
 }
@@ -131,6 +133,12 @@ static void conv_row(const fnn_conv_direct *d, const conv_task *t, const fnn_con
         slide ? conv->slide + pixels - conv->slide_least : gemm->direct + (pixels - 1) * gemm->cols;
     tile->a = from + col * tile->a_row * size;
     tile->k = slide ? d->channels : depth;
+    if (d->dots) {
+      tile->c = to;
+      fnn_conv_dots_tile(d, panels, (fnn_range){begin, end}, pixels,
+                         d->bias ? d->bias + group * size : NULL, tile);
+      continue;
+    }
     for (int64_t panel = begin; panel < end; panel++) {
       int64_t j = panel * d->width, n = at_most(d->width, d->outputs - j);
       int64_t vectors = 1;
@@ -160,6 +168,7 @@ static void conv_run_task(const fnn_conv_direct *d, const conv_task *t, const ch
     depth = axis[1].count / cols * d->channels;
     tile.a_row = d->advance[1] * in.col_step;
   }
+  if (d->dots) tile.b_step = d->dots == CONV_DOTS_ALONG ? tile.a_row : d->panel_elements;
   const char *panels = packed + t->group * d->panels * d->panel_elements * d->size;
   int64_t first = t->block * d->block * d->width;
   int64_t n = at_most(d->block * d->width, d->outputs - first);

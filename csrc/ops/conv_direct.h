@@ -34,6 +34,13 @@ typedef struct {
 fnn_conv_weights fnn_conv_weights_of(const fnn_conv *conv);
 void fnn_conv_pack_panel(const fnn_conv_weights *weights, int64_t number, char *to);
 
+/* How dot products are arranged in tiles, where they are what is computed (conv_dots.c). */
+typedef enum {
+  CONV_DOTS_NONE,
+  CONV_DOTS_DOWN, /* rows are pixels, columns outputs */
+  CONV_DOTS_ALONG /* of one output, whose pixels lie side by side and are columns */
+} fnn_conv_dots_way;
+
 typedef struct {
   fnn_conv_weights weights;
   const fnn_kernels *kernels;
@@ -50,6 +57,7 @@ typedef struct {
   int64_t width, panels, panel_elements; /* of the weights */
   int64_t height;                        /* pixels of a tile */
   int slide; /* whether tiles of enough pixels are those that slide along a row: kernels/conv.h */
+  fnn_conv_dots_way dots;
   int64_t block;        /* panels that stay in L2 */
   int64_t strip[2];     /* output pixels of a task, by rows and columns of a phase */
   int64_t strip_bytes;  /* of the padded copy of the input that a task makes */
@@ -62,5 +70,10 @@ fnn_conv_axis fnn_conv_phase(const fnn_conv_direct *d, int axis, int64_t i);
 
 /* Everything but the cut for threads. Returns 0 where sizes are beyond any memory. */
 int fnn_conv_direct_prepare(const fnn_conv *conv, fnn_conv_direct *d);
+
+/* Some pixels, which tile's a and c are at, of a group's outputs of a block, by dot products. `panels` and `bias`
+ * (or NULL) are those of the group. */
+void fnn_conv_dots_tile(const fnn_conv_direct *d, const char *panels, fnn_range outputs,
+                        int64_t pixels, const char *bias, fnn_gemm_tile *tile);
 
 #endif

@@ -18,7 +18,8 @@ fnn_conv_weights fnn_conv_weights_of(const fnn_conv *conv) {
                         .out_step = w->stride[turned ? 3 : 0],
                         .in_step = w->stride[turned ? 0 : 3],
                         .step = {w->stride[1], w->stride[2]}};
-  p.width = fnn_conv_width(conv->dtype, p.outputs);
+  int dots = fnn_conv_dots(conv->dtype, p.outputs, p.channels, p.kernel);
+  p.width = dots ? 1 : fnn_conv_width(conv->dtype, p.outputs);
   p.panels = ceil_div(p.outputs, p.width);
   double elements = (double)(p.kernel[0] * p.kernel[1]) * (double)p.channels;
   p.possible = elements * (double)(p.groups * p.panels * p.width) < FNN_CONV_LIMIT;

@@ -41,10 +41,14 @@ static fnn_status conv_scalars(const fnn_call *call, fnn_conv *c, fnn_failure *w
 }
 
 /* A kernel of one element without stride or padding is a product of two matrices, pixels by channels, where
- * the pixels lie evenly. */
+ * the pixels lie evenly; but of few columns it had better not be. */
 static int conv_is_product(const fnn_conv *c) {
-  const fnn_array *in = c->op == FNN_OP_conv_grad_x ? &c->y : &c->x;
+  int grad = c->op == FNN_OP_conv_grad_x;
+  const fnn_array *in = grad ? &c->y : &c->x;
   if (c->groups != 1 || c->w.ndim == 5) return 0;
+  if (fnn_conv_dots(c->dtype, grad ? c->channels : c->outputs, grad ? c->outputs : c->channels,
+                    c->kernel))
+    return 0;
   for (int i = 0; i < 2; i++)
     if (c->kernel[i] != 1 || c->stride[i] != 1 || c->pad[i] || c->in[i] != c->out[i]) return 0;
   return (in->shape[1] == 1 || in->stride[1] == in->shape[2] * in->stride[2]) &&
@@ -56,7 +60,8 @@ static int conv_packed_fits(const fnn_conv *c) {
   int grad = c->op == FNN_OP_conv_grad_x;
   int64_t read = (grad ? c->outputs : c->channels) / c->groups;
   int64_t made = (grad ? c->channels : c->outputs) / c->groups;
-  int64_t width = fnn_conv_width(c->dtype, made);
+  int64_t width =
+      fnn_conv_dots(c->dtype, made, read, c->kernel) ? 1 : fnn_conv_width(c->dtype, made);
   if (!fnn_contiguous(&c->w)) return 0;
   if (c->w.ndim == 1) return conv_is_product(c); /* which looks at its length */
   if (c->w.ndim == 2) {

@@ -5,6 +5,8 @@
 /* A block of panels stays in L2 while strips of the input pass, beside one of them and what it makes. */
 #define BLOCK_BYTES (592 << 10)
 #define STRIP_BYTES (128 << 10)
+/* Where few channels are made a row costs little more than to copy it, and there is no block of panels. */
+#define DOTS_STRIP_BYTES (384 << 10)
 
 /* n cut into as few equal pieces of at most `most` as can be, each a multiple of `unit`. */
 static int64_t even(int64_t n, int64_t most, int64_t unit) {
@@ -74,12 +76,13 @@ static int64_t conv_under(const fnn_conv_direct *d, int axis, int64_t n) {
 /* Strips of the input that fit their place in L2, but one tile at least. */
 static void conv_cut_strips(fnn_conv_direct *d, int64_t cols, int64_t rows) {
   int64_t pixel = at_least(1, d->channels * d->size);
+  int64_t bytes = d->dots ? DOTS_STRIP_BYTES : STRIP_BYTES;
   int64_t deep = at_most(at_least(1, d->in_size[0]), d->span[0]);
-  int64_t wide = STRIP_BYTES / pixel / deep;
+  int64_t wide = bytes / pixel / deep;
   int64_t most = wide < d->span[1] ? 1 : (wide - d->span[1]) / d->advance[1] + 1;
   d->strip[1] = cols <= most ? cols : at_most(cols, even(cols, most, d->height));
   int64_t row = at_least(1, conv_under(d, 1, d->strip[1]) * pixel);
-  int64_t high = STRIP_BYTES / row;
+  int64_t high = bytes / row;
   most = high < d->span[0] ? 1 : (high - d->span[0]) / d->advance[0] + 1;
   d->strip[0] = even(rows, most, 1);
 }
@@ -98,11 +101,15 @@ int fnn_conv_direct_prepare(const fnn_conv *conv, fnn_conv_direct *d) {
   d->panel_elements = d->weights.panel_elements;
   int64_t cols = ceil_div(d->out_size[1], d->spread[1]);
   int64_t rows = ceil_div(d->out_size[0], d->spread[0]);
+  if (d->width == 1)
+    d->dots = d->groups * d->outputs * d->spread[1] == 1 ? CONV_DOTS_ALONG : CONV_DOTS_DOWN;
   d->slide = d->width == d->kernels->lanes && d->kernel[1] == 3 && d->stride[1] == 1 &&
              d->dilation[1] == 1;
   const fnn_gemm_kernels *gemm = &d->kernels->gemm;
   d->height = even(cols,
-                   d->slide                        ? d->kernels->conv.slide_rows
+                   d->dots == CONV_DOTS_ALONG      ? gemm->dot_wide_cols
+                   : d->dots                       ? gemm->dot_rows
+                   : d->slide                      ? d->kernels->conv.slide_rows
                    : d->width == d->kernels->lanes ? gemm->single_rows
                                                    : gemm->direct_rows,
                    1);
