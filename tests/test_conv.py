@@ -289,6 +289,16 @@ IMAGE, KERNEL = fastnn.zeros((2, 3, 8, 8)), fastnn.zeros((4, 3, 3, 3))
             "weight is float32 and x float64",
         ),
         (lambda: ops.conv2d(IMAGE, KERNEL, fastnn.zeros(3)), ValueError, r"bias must be \(4,\)"),
+        (
+            lambda: ops.conv2d(IMAGE[:, 0], KERNEL[:, :1]),
+            ValueError,
+            r"x has \d+ channels but weight expects 1 \(x: \(\d+, \d+, \d+\), .*give x\[:, None\]",
+        ),
+        (
+            lambda: ops.conv2d(IMAGE, KERNEL, stride=2**40),
+            ValueError,
+            r"stride must be below 2\*\*31",
+        ),
         (lambda: ops.conv2d(IMAGE[0, 0], KERNEL), ValueError, r"x must be \(N, C, H, W\)"),
         (lambda: ops.conv2d(IMAGE, KERNEL[0]), ValueError, "weight must have 4 axes"),
         (lambda: ops.conv1d(IMAGE[0], KERNEL), ValueError, "weight must have 3 axes"),
@@ -387,6 +397,7 @@ def test_output_size_of_a_transposed_convolution():
         x = fastnn.zeros((2, 3, *size))
         assert up(down(x), output_size=x.shape).shape == x.shape
         assert up(down(x), output_size=size).shape == x.shape
+    assert up(fastnn.zeros((1, 4, 5, 5)), output_size=10).shape == (1, 3, 10, 10)
 
 
 def test_separable():

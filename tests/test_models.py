@@ -20,7 +20,7 @@ def count(model):
         (lambda: models.lenet5(image_size=32, in_channels=3), (2, 3, 32, 32), (2, 10), 62_006),
         (models.simple_cnn, (2, 1, 28, 28), (2, 10), 225_034),
         (
-            lambda: models.simple_cnn(5, 3, image_size=(40, 34), channels=(8, 8, 4), hidden=16),
+            lambda: models.simple_cnn(5, 3, image_size=[40, 34], channels=(8, 8, 4), hidden=16),
             (2, 3, 40, 34), (2, 5), 224 + 584 + 292 + 24 * 16 + 16 + 85,
         ),
         (models.resnet20, (2, 3, 32, 32), (2, 10), 272_474),

@@ -222,6 +222,10 @@ def test_errors():
         ops.upsample(x, scale_factor=0.1)
     with pytest.raises(ValueError, match="one positive number or 2"):
         ops.upsample(x, scale_factor=(1, 2, 3))
+    with pytest.raises(ValueError, match="one positive number or 2, not '2'"):
+        ops.upsample(x, scale_factor="2")
+    with pytest.raises(ValueError, match="mode is 'nearest', .* not 'bicubic'"):
+        nn.Upsample(scale_factor=2, mode="bicubic")
     with pytest.raises(ValueError, match="for the linear modes"):
         ops.upsample(x, 3, align_corners=True)
     with pytest.raises(TypeError, match="for float tensors"):
@@ -240,5 +244,5 @@ def test_errors():
         nn.ReflectionPad2d((1, 2))
     with pytest.raises(ValueError, match=r"must be \(N, C, H, W\)"):
         nn.ReflectionPad2d(1)(fastnn.ones((4, 4)))
-    with pytest.raises(ValueError, match="too short to reflect"):
+    with pytest.raises(ValueError, match="too short for 'reflect'"):
         nn.ReflectionPad2d(4)(x)

@@ -117,7 +117,7 @@ def test_errors_name_the_axis():
         x.split([1, 1], axis=1)
     with pytest.raises(ValueError, match="does not divide"):
         x.split(2, axis=1)
-    with pytest.raises(ValueError, match="too short to reflect"):
+    with pytest.raises(ValueError, match="too short for 'reflect'"):
         ops.pad(x, 3, mode="reflect")
     with pytest.raises(ValueError, match="negative"):
         ops.pad(x, -1)

@@ -69,7 +69,7 @@ def simple_cnn(
     num_classes: int = 10,
     in_channels: int = 1,
     *,
-    image_size: int | tuple[int, int] = 28,
+    image_size: int | Sequence[int] = 28,
     channels: Sequence[int] = (32, 64),
     hidden: int = 128,
     activation: Make = "relu",
@@ -104,7 +104,7 @@ def simple_cnn(
     >>> model(fastnn.zeros((2, 1, 28, 28))).shape, sum(p.size for p in model.parameters())
     ((2, 10), 225034)
     """
-    sides = list(image_size) if isinstance(image_size, tuple) else [image_size] * 2
+    sides = [image_size] * 2 if isinstance(image_size, int) else list(image_size)
     layers: list[nn.Module] = []
     for before, after in pairwise((in_channels, *channels)):
         layers.append(nn.Conv2d(before, after, 3, bias=not batch_norm, dtype=dtype))

@@ -45,19 +45,21 @@ class _ConvTranspose(BaseConv):
         )  # fmt: skip
         self.output_padding = numbers(name, "output_padding", output_padding, self._axes, 0)
 
-    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+    def forward(self, x: Tensor, output_size: Size | None = None) -> Tensor:
         """(N, in_channels, ...) to (N, out_channels, ...), of `output_size` if that is given."""
         return self._function(
             x, self.weight, self.bias, self.stride, self.padding, self._rest(x, output_size),
             self.groups, self.dilation,
         )  # fmt: skip
 
-    def _rest(self, x: Any, output_size: Sequence[int] | None) -> tuple[int, ...]:
+    def _rest(self, x: Any, output_size: Size | None) -> tuple[int, ...]:
         """The output_padding that gives a size that was asked for."""
         if output_size is None:
             return self.output_padding
         name, axes = type(self).__name__, self._axes
-        wanted = numbers(name, "output_size", tuple(output_size)[-axes:], axes, 1)
+        if isinstance(output_size, Sequence):
+            output_size = tuple(output_size)[-axes:]
+        wanted = numbers(name, "output_size", output_size, axes, 1)
         given = as_tensor(x).shape[-axes:]
         least = [
             (n - 1) * s - 2 * p + span

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import ops
+from ..ops.resize import check_mode
 from ..tensor import Tensor
 from ._check import positive
 from .module import Module
@@ -41,6 +42,7 @@ class Upsample(Module):
         super().__init__()
         if (size is None) == (scale_factor is None):
             raise ValueError("Upsample: give either size or scale_factor")
+        check_mode(mode)
         self.size, self.scale_factor = size, scale_factor
         self.mode, self.align_corners = mode, align_corners
 

@@ -119,13 +119,10 @@ def _apply(
     """What one of the three makes of checked operands; rule tells the window from their shapes."""
     x, weight, bias = operands(name, x, weight, bias, axes)
     options = tuple([hashable(value) for value in options])
-
-    def run(x: Tensor) -> Tensor:
-        biased = None if bias is None else bias.shape
-        window, places = rule(name, x.shape, weight.shape, biased, *options)
-        return way(name, x, weight, bias, window, places)
-
-    return over_batch(run, x, axes)
+    biased = None if bias is None else bias.shape
+    window, places = rule(name, x.shape, weight.shape, biased, *options)
+    y: Tensor = over_batch(lambda x: way(name, x, weight, bias, window, places), x, axes)
+    return y
 
 
 def conv1d(

@@ -91,6 +91,6 @@ def _change(shape: tuple[int, ...], axis: int, pair: tuple[int, int], mode: str)
     n, (before, after) = shape[axis], pair
     if mode != "constant" and (n == 0 or (mode == "reflect" and max(pair) >= n)):
         raise ValueError(
-            f"pad: axis {axis} of length {n} is too short to {mode} by ({before}, {after})"
+            f"pad: axis {axis} of length {n} is too short for {mode!r} padding of ({before}, {after})"
         )
     return Change(axis, n, n + before + after, before)

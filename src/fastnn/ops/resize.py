@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any
 
 from ..tensor import Tensor, as_tensor
@@ -59,8 +60,7 @@ def upsample(
     """
     x = as_tensor(x)
     axes = x.ndim - 2
-    if mode not in _AXES:
-        raise ValueError(f"upsample: mode is 'nearest', 'linear' or 'bilinear', not {mode!r}")
+    check_mode(mode)
     if axes not in _AXES[mode]:
         wanted = " or ".join(("(N, C, L)", "(N, C, H, W)")[n - 1] for n in _AXES[mode])
         raise ValueError(f"upsample: x of mode {mode!r} must be {wanted}, not {x.shape}")
@@ -79,6 +79,12 @@ def upsample(
     return resampled(channels_last(x), "upsample", kind, changes)
 
 
+def check_mode(mode: str) -> None:
+    """Refuse what `upsample` has no mode for."""
+    if mode not in _AXES:
+        raise ValueError(f"upsample: mode is 'nearest', 'linear' or 'bilinear', not {mode!r}")
+
+
 def _sizes(x: Tensor, size: Any, scale_factor: Any) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """The new lengths, and the scales that they came from or zeros."""
     axes = x.ndim - 2
@@ -87,7 +93,8 @@ def _sizes(x: Tensor, size: Any, scale_factor: Any) -> tuple[tuple[int, ...], tu
     if size is not None:
         return numbers("upsample", "size", size, axes, 1), (0.0,) * axes
     given = scale_factor if isinstance(scale_factor, (tuple, list)) else (scale_factor,) * axes
-    scales = tuple(float(s) for s in given)
+    real = all(isinstance(s, Real) for s in given)
+    scales = tuple(float(s) for s in given) if real else ()
     if len(scales) != axes or not all(math.isfinite(s) and s > 0 for s in scales):
         raise ValueError(
             f"upsample: scale_factor has one positive number or {axes}, not {scale_factor!r}"

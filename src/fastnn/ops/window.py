@@ -47,6 +47,8 @@ def numbers(name: str, what: str, value: Any, axes: int, least: int) -> Places:
         raise ValueError(f"{name}: {what} has one number or {axes}, not {value!r}")
     if any(n < least for n in found):
         raise ValueError(f"{name}: {what} must be {least} or more, not {value!r}")
+    if any(n >= 2**31 for n in found):
+        raise ValueError(f"{name}: {what} must be below 2**31, not {value!r}")
     return found
 
 
@@ -110,7 +112,10 @@ def over_batch(run: Callable[[Tensor], Any], x: Tensor, axes: int) -> Any:
 def _checked_groups(
     name: str, x: Places, weight: Places, bias: Places | None, groups: Any, turned: bool
 ) -> int:
-    """The groups, where x has the channels that weight takes; turned is a transposed convolution's way."""
+    """The groups, where x has the channels that weight takes; turned is a transposed convolution's way.
+
+    x may be the shape of a batch or of one image.
+    """
     (groups,) = numbers(name, "groups", groups, 1, 1)
     first, second = weight[:2]
     taken = first if turned else second * groups
@@ -119,15 +124,16 @@ def _checked_groups(
         raise ValueError(
             f"{name}: groups ({groups}) must divide weight's first axis (weight: {weight})"
         )
-    if x[1] != taken:
+    given = x[1 - len(weight)]
+    if given != taken:
         grouped = f" in {groups} groups" if groups > 1 else ""
-        hint = (
-            "; channels are axis 1: images (N, H, W, C) enter as x.transpose(0, 3, 1, 2)"
-            if x[-1] == taken
-            else ""
-        )
+        hint = ""
+        if x[-1] == taken:
+            hint = "; channels are axis 1: images (N, H, W, C) enter as x.transpose(0, 3, 1, 2)"
+        elif len(x) < len(weight) and taken == 1:
+            hint = "; for a batch of images without channels give x[:, None]"
         raise ValueError(
-            f"{name}: x has {x[1]} channels but weight expects {taken}{grouped} "
+            f"{name}: x has {given} channels but weight expects {taken}{grouped} "
             f"(x: {x}, weight: {weight}){hint}"
         )
     if bias is not None and bias != (made,):
@@ -149,7 +155,7 @@ def convolution(
     groups = _checked_groups(name, x, weight, bias, groups, turned=False)
     spans = [d * (k - 1) + 1 for d, k in zip(wide, weight[2:], strict=True)]
     before, after = padding_of(name, padding, steps, spans)
-    padded = [b + n + a for b, n, a in zip(before, x[2:], after, strict=True)]
+    padded = [b + n + a for b, n, a in zip(before, x[-axes:], after, strict=True)]
     if any(n < span for n, span in zip(padded, spans, strict=True)):
         raise ValueError(
             f"{name}: the kernel is larger than the padded image: it spans {_by(spans)} of "
@@ -176,7 +182,7 @@ def transposed(
             f"{name}: output_padding ({output_padding}) must be below the stride ({stride}) or "
             f"the dilation ({dilation})"
         )
-    lengths = zip(x[2:], steps, cut, wide, weight[2:], more, strict=True)
+    lengths = zip(x[-axes:], steps, cut, wide, weight[2:], more, strict=True)
     places = tuple([(n - 1) * s - 2 * p + d * (k - 1) + m + 1 for n, s, p, d, k, m in lengths])
     if any(n < 1 for n in places):
         raise ValueError(
