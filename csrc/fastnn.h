@@ -128,6 +128,27 @@ int64_t fnn_program_workspace(const fnn_program *program);
 int64_t fnn_program_size(const fnn_program *program);
 fnn_program_step fnn_program_step_at(const fnn_program *program, int64_t i);
 
+/* --- running a program on other memory ---
+ *
+ * A piece is memory that calls of a program touch, all of an array. For a run it may lie elsewhere, where
+ * each array in it begins as many bytes from its beginning as ever. */
+typedef struct fnn_loans fnn_loans;
+
+/* For n pieces of so many bytes, of which no two overlap. NULL when there is no memory. The program must live
+ * as long. */
+fnn_loans *fnn_loans_new(fnn_program *program, void *const *memory, const int64_t *bytes,
+                         int64_t n);
+void fnn_loans_free(fnn_loans *loans);
+
+/* Whether a call writes the i-th piece. */
+int fnn_loan_written(const fnn_loans *loans, int64_t i);
+/* Whether memory has a byte in common with a piece or with what a call writes: what is only read may be put
+ * anywhere else. */
+int fnn_loan_taken(const fnn_loans *loans, const void *memory, int64_t bytes);
+/* Put the i-th piece there, until all pieces return to their own memory. Not while the program runs. */
+void fnn_loan_move(fnn_loans *loans, int64_t i, void *memory);
+void fnn_loans_return(fnn_loans *loans);
+
 /* --- timing a program: a look at the clock where a call or a wait ends; nothing when it is off --- */
 
 /* When a thread ran call `call`, in nanoseconds of a steady clock. */

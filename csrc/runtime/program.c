@@ -4,6 +4,7 @@
 
 #include "../ops/op.h"
 #include "dispatch.h"
+#include "program.h"
 #include "timing.h"
 #include "wait.h"
 
@@ -46,27 +47,28 @@ struct fnn_program {
 /* --- where calls touch memory --- */
 
 typedef struct {
-  const char *begin, *end;
+  fnn_span at;
   int writes, team; /* team: run by more than one thread */
 } touch;
 
-static touch touch_of(const fnn_array *a, int writes, int team) {
+fnn_span fnn_span_of(const fnn_array *a) {
   int64_t low = 0, high = 0;
   for (int i = 0; i < a->ndim; i++) {
     int64_t reach = (a->shape[i] - 1) * a->stride[i];
-    if (a->shape[i] == 0) return (touch){NULL, NULL, writes, team};
+    if (a->shape[i] == 0) return (fnn_span){NULL, NULL};
     if (reach < 0)
       low += reach;
     else
       high += reach;
   }
   int64_t size = fnn_itemsize(a->dtype);
-  return (touch){(char *)a->data + low * size, (char *)a->data + (high + 1) * size, writes, team};
+  return (fnn_span){(char *)a->data + low * size, (char *)a->data + (high + 1) * size};
 }
 
 /* Whether one must be over before the other begins, and does not follow it on the same thread anyway. */
 static int clash(const touch *a, const touch *b) {
-  return (a->writes || b->writes) && (a->team || b->team) && a->begin < b->end && b->begin < a->end;
+  return (a->writes || b->writes) && (a->team || b->team) && a->at.begin < b->at.end &&
+         b->at.begin < a->at.end;
 }
 
 /* The touches of a call are put behind the n in list. Returns the new number. */
@@ -74,8 +76,8 @@ static int64_t add_touches(const step *s, touch *list, int64_t n) {
   int inputs = fnn_op_inputs(s->call.op), team = s->threads > 1;
   for (int i = 0; i < s->call.n_arrays; i++)
     if (fnn_present(&s->call.arrays[i]))
-      list[n++] = touch_of(&s->call.arrays[i], i >= inputs, team);
-  if (s->workspace) list[n++] = (touch){s->workspace, s->workspace + s->plan.workspace, 1, team};
+      list[n++] = (touch){fnn_span_of(&s->call.arrays[i]), i >= inputs, team};
+  if (s->workspace) list[n++] = (touch){{s->workspace, s->workspace + s->plan.workspace}, 1, team};
   return n;
 }
 
@@ -286,6 +288,8 @@ fnn_status fnn_program_run(fnn_program *p, int64_t repeats, double seconds, int6
 }
 
 int64_t fnn_program_size(const fnn_program *p) { return p->n; }
+
+fnn_call *fnn_program_call(fnn_program *p, int64_t i) { return &p->steps[i].call; }
 
 fnn_program_step fnn_program_step_at(const fnn_program *p, int64_t i) {
   const step *s = &p->steps[i];

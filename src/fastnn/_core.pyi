@@ -126,6 +126,7 @@ class Replay:
         inputs: Sequence[Array],
         result: Any,
         attributes: Attributes | None = None,
+        known: list[Array] | None = None,
     ) -> None: ...
     def __call__(self, *arguments: Array) -> Any: ...
 

@@ -18,7 +18,7 @@ from cpython.pythread cimport (
     NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_get_thread_ident,
     PyThread_release_lock, PyThread_type_lock, WAIT_LOCK,
 )
-from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT, PyObject
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
@@ -38,6 +38,7 @@ include "binding/dlpack.pxi"
 include "binding/launch.pxi"
 include "binding/record.pxi"
 include "binding/program.pxi"
+include "binding/loan.pxi"
 include "binding/replay.pxi"
 include "binding/probe.pxi"
 include "binding/runtime.pxi"

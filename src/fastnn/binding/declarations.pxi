@@ -58,6 +58,15 @@ cdef extern from "fastnn.h" nogil:
     double fnn_program_expected(const fnn_program *program)
     int64_t fnn_program_workspace(const fnn_program *program)
     fnn_program_step fnn_program_step_at(const fnn_program *program, int64_t i)
+    ctypedef struct fnn_loans:
+        pass
+    fnn_loans *fnn_loans_new(fnn_program *program, void *const *memory, const int64_t *bytes,
+                             int64_t n)
+    void fnn_loans_free(fnn_loans *loans)
+    int fnn_loan_written(const fnn_loans *loans, int64_t i)
+    int fnn_loan_taken(const fnn_loans *loans, const void *memory, int64_t bytes)
+    void fnn_loan_move(fnn_loans *loans, int64_t i, void *memory)
+    void fnn_loans_return(fnn_loans *loans)
     ctypedef struct fnn_stamp:
         int64_t call
         int64_t begin
@@ -91,3 +100,6 @@ cdef extern from "fastnn.h" nogil:
     void fnn_free(void *memory, int64_t size)
     void fnn_alloc_trim()
     int64_t fnn_alloc_in_use()
+
+cdef extern from "Python.h":
+    Py_ssize_t references_to "Py_REFCNT" (PyObject *object) noexcept

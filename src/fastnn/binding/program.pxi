@@ -100,6 +100,15 @@ cdef class Program:
     def __len__(self):
         return len(self.calls)
 
+    cdef list arrays(self):
+        """All arrays of the calls, and of the prologue's."""
+        found = [] if self.prologue is None else self.prologue.arrays()
+        return found + [x for _, arrays, _ in self.calls for x in arrays if x is not None]
+
+    cdef list owners(self):
+        """All owners that this holds besides those of its arrays."""
+        return self.written + ([] if self.prologue is None else self.prologue.written + self.watch.owners)
+
     cdef int take(self) except -1:
         """Keep other threads from running it. Waiting, the GIL is free."""
         if not PyThread_acquire_lock(self.running, NOWAIT_LOCK):

@@ -94,6 +94,10 @@ cdef class Attributes:
                 return False
         return True
 
+    cdef list tensors(self):
+        """The tensors whose .grad is looked at before each run."""
+        return [(<tuple>item)[0] for item in self.met]
+
     def repeats(self):
         """Whether each .grad that was looked at is left as it was, so that a second run in a row is right."""
         left = {id(x): value for x, value in self.left}

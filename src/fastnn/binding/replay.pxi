@@ -2,11 +2,13 @@
 
 cdef enum:
     MOST_ARGUMENTS = 8
-    SMALL = 32768  # bytes that are copied sooner than a launch is prepared
 
 
 cdef class Replay:
     """A program, the arrays that its arguments are copied into, and what it returns.
+
+    Where the function had views of those arrays, large arguments are read where they are from the second call
+    on, and large results are made in memory of their own.
 
     Parameters
     ----------
@@ -17,6 +19,8 @@ cdef class Replay:
         A nest of tuples, lists and dicts with arrays in it, which are copied for the caller.
     attributes : Attributes, optional
         The gradients that tensors have before and after.
+    known : list of Array, optional
+        Given where the function had views of the inputs: the arrays that other parts of the recording have.
 
     Attributes
     ----------
@@ -31,13 +35,19 @@ cdef class Replay:
     cdef public int64_t fitted
     cdef public bint grad
     cdef Attributes attributes
+    cdef Loans loans  # None: all is copied
 
-    def __init__(self, Program program not None, inputs, result, Attributes attributes=None):
+    def __init__(self, Program program not None, inputs, result, Attributes attributes=None, list known=None):
+        cdef Loans loans
         self.ready = program
         self.arguments = tuple(inputs)
         self.result = result
         self.attributes = Attributes() if attributes is None else attributes
         self.fitted = -1
+        if known is not None:
+            known = known + self.attributes.tensors()
+            loans = Loans(program, self.arguments, arrays_in(result), known)
+            self.loans = loans if loans.any() else None
 
     def __call__(self, *arguments):
         """Run on other values of the inputs: arrays like them. Returns a copy of the result."""
@@ -79,31 +89,38 @@ cdef class Replay:
                     return NotImplemented
                 if not alike(values[i], &there.a):
                     return NotImplemented
-            return self.run_on(values, None)
+            return self.run_on(values, arguments)
         finally:
             for i in range(taken):
                 PyBuffer_Release(&held[i])
 
-    cdef run_on(self, const fnn_array **values, tuple arrays):
-        """Copy the values of the inputs, from C or from arrays, run, and copy the result."""
+    cdef run_on(self, const fnn_array **values, tuple arguments):
+        """Run on the values that arguments have, which are arrays where `values` does not say it in C."""
         cdef int i
         cdef Array there
+        cdef const fnn_array *value
+        cdef Loans loans = self.loans
+        cdef dict made = None
         if is_recorded():
             raise RecordingError(f"{user_line()}: a recording was run while a function was recorded")
         self.ready.take()
         try:
             for i in range(len(self.arguments)):
                 there = <Array>self.arguments[i]
-                if values == NULL:
-                    copy_values(&(<Array?>arrays[i]).a, &there.a)
-                else:
-                    copy_values(values[i], &there.a)
-                there.owner.version += 1
+                value = &(<Array?>arguments[i]).a if values == NULL else values[i]
+                if loans is None or not loans.lend(i, value, arguments[i]):
+                    copy_values(value, &there.a)
+                    there.owner.version += 1
+            if loans is not None:
+                loans.filled = True
+                made = loans.fresh()
             self.attributes.prepare()
             self.ready.execute(1, 0)
             self.attributes.settle()
-            return copied(self.result)
+            return copied(self.result, made)
         finally:
+            if loans is not None:
+                loans.end()
             self.ready.leave()
 
 
@@ -182,21 +199,32 @@ cdef int copy_values(const fnn_array *source, const fnn_array *target) except -1
     return 0
 
 
-cdef copied(value):
-    """A nest of tuples, lists and dicts with each array in it copied."""
-    cdef Array made
+cdef copied(value, dict made):
+    """A nest of tuples, lists and dicts with each array in it copied, or the one that was made in its place."""
+    cdef Array array
     if isinstance(value, Array):
-        made = <Array>empty_like(<Array>value)
-        copy_values(&(<Array>value).a, &made.a)
-        return made
+        if made is not None and id(value) in made:
+            return made[id(value)]
+        array = <Array>empty_like(<Array>value)
+        copy_values(&(<Array>value).a, &array.a)
+        return array
     if isinstance(value, tuple):
-        items = [copied(item) for item in value]
+        items = [copied(item, made) for item in value]
         return value._make(items) if hasattr(value, "_make") else type(value)(items)
     if isinstance(value, list):
-        return type(value)([copied(item) for item in value])
+        return type(value)([copied(item, made) for item in value])
     if isinstance(value, dict):
-        return {key: copied(item) for key, item in value.items()}
+        return {key: copied(item, made) for key, item in value.items()}
     return value
+
+
+cdef list arrays_in(value):
+    """The arrays in a nest of tuples, lists and dicts."""
+    if isinstance(value, Array):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [x for item in value for x in arrays_in(item)] if isinstance(value, (tuple, list)) else []
 
 
 cdef class Caller:

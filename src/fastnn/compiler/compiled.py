@@ -44,7 +44,7 @@ class Recording(_core.Replay):
     Attributes
     ----------
     inputs : list of Tensor
-        The buffers that arguments are copied into.
+        The buffers that arguments are copied into; later calls than the first read large ones in place.
     program : Program
         The calls, after all passes.
     guard : Guard
@@ -74,11 +74,13 @@ class Recording(_core.Replay):
         result: Any,
         guard: Guard,
         limit: int | None = None,
+        lends: bool = False,
     ) -> None:
         ready = program.lower()
         self.footprint = Footprint.of(program, ready.workspace)
         self.footprint.check(program, limit)
-        super().__init__(ready, inputs, result, guard.attributes)
+        known = program.arrays() if lends else None
+        super().__init__(ready, inputs, result, guard.attributes, known)
         self.inputs = inputs
         self.program = program
         self.grad = is_grad_enabled()
@@ -146,14 +148,14 @@ def record(
     function: Callable[[], Any],
     inputs: Sequence[Tensor] = (),
     *,
-    copied: bool = False,
+    views: Sequence[Tensor] | None = None,
     without: Collection[str] = (),
     memory_limit: int | str | None = None,
 ) -> Recording:
     """Record a function without arguments, which reads its inputs where they are.
 
-    Nothing is computed yet: `Recording.run_many` does that, on what the inputs, and all other memory that
-    the function uses, hold then.
+    Nothing is computed yet: `Recording.run_many` does that, on what all memory that the function uses holds
+    then. ``views`` is what it has of inputs that arguments are copied into.
 
     Examples
     --------
@@ -164,10 +166,10 @@ def record(
     (3, Tensor([3., 3.]))
     """
     kept = list(inputs)
-    program, result, guard = trace(lambda: mapped(function(), detached), kept, copied)
+    program, result, guard = trace(lambda: mapped(function(), detached), kept, views)
     _core.memory_trim()  # of the intermediates, which nobody wrote
     limit = None if memory_limit is None else parse_size("memory_limit", memory_limit)
-    return Recording(kept, run_passes(program, without), result, guard, limit)
+    return Recording(kept, run_passes(program, without), result, guard, limit, views is not None)
 
 
 class Compiled(_core.Caller):
@@ -275,8 +277,9 @@ class Compiled(_core.Caller):
 
     def _record(self, args: Any, kwargs: Any, values: list[Tensor]) -> Recording:
         inputs = [buffer_like(v) for v in values]
-        buffers = iter(inputs)
-        filled_args, filled_kwargs = mapped((args, kwargs), lambda _: next(buffers))
+        views = [leaf(x) for x in inputs]
+        left = iter(views)
+        filled_args, filled_kwargs = mapped((args, kwargs), lambda _: next(left))
 
         def function() -> Any:
             for thing in objects_in((args, kwargs)):
@@ -285,7 +288,7 @@ class Compiled(_core.Caller):
 
         # By id: a reference would keep what the function lets go.
         before = {(id(where), name): id(value) for where, name, value in names_of(self._function)}
-        recording = record(function, inputs, copied=True, **self._options)
+        recording = record(function, inputs, views=views, **self._options)
         for where, name, value in names_of(self._function):
             if before.get((id(where), name)) == id(value):  # else the function itself sets it
                 recording.guard.attributes.name(where, name, value)
@@ -347,9 +350,9 @@ def compile(
     """Record a function of tensors and replay it in C.
 
     The first call for each new set of argument shapes and dtypes runs the function to note the ops that it
-    launches; every call copies the arguments and runs those ops in one go, without Python. Everything that a
-    function does through tensors is replayed: forward and backward passes, optimizer steps, updates of
-    running statistics. What it does in Python besides (printing, counting) happens only when it is recorded.
+    launches; every call runs them on the arguments in one go, without Python. All that a function does
+    through tensors is replayed: forward and backward passes, optimizer steps, updates of running statistics.
+    What it does in Python besides (printing, counting) happens only when it is recorded.
 
     Parameters
     ----------

@@ -22,9 +22,11 @@ class Footprint:
     workspace : int
         Scratch memory of the calls.
     inputs, constants : int
-        What arguments are copied into, and what the function made in Python or is computed only once.
+        What arguments are copied into, and what the function made in Python or is computed only once. Large
+        arguments are copied there by the first call alone.
     kept : int
-        Results, and what the function stored somewhere: the state of an optimizer, gradients.
+        Results, and what the function stored somewhere: the state of an optimizer, gradients. A call makes
+        large results in memory of their own, in place of this.
     yours : int
         What was there before: parameters, gradients in flat memory, data. It is not part of the peak.
     """

@@ -113,6 +113,12 @@ class Program:
                     seen.setdefault(id(view.buffer), view.buffer)
         return list(seen.values())
 
+    def arrays(self) -> list[_core.Array]:
+        """All arrays by which buffers and views say where they are."""
+        views = [v for call in (*self.prologue, *self.calls) for v in call.views if v is not None]
+        found = [*(view.array for view in views), *(buffer.array for buffer in self.buffers())]
+        return [array for array in found if array is not None]
+
     def temporaries(self) -> list[Buffer]:
         """The buffers whose memory is the program's own, in the order of their first use."""
         return [buffer for buffer in self.buffers() if buffer.array is None]

@@ -24,7 +24,7 @@ _one_at_a_time = threading.RLock()
 
 
 def trace(
-    function: Callable[[], Any], inputs: Sequence[Tensor], copied: bool = False
+    function: Callable[[], Any], inputs: Sequence[Tensor], views: Sequence[Tensor] | None = None
 ) -> tuple[Program, Any, Guard]:
     """Run a function, noting its calls instead of making them: nothing is computed yet.
 
@@ -34,9 +34,9 @@ def trace(
         Without arguments; it uses the inputs.
     inputs : sequence of Tensor
         What will hold other values when the program is run again; their values may not be read meanwhile.
-
-    copied : bool, default False
-        Whether the inputs are copies of what a caller passes, which may not be written.
+    views : sequence of Tensor, optional
+        Given where the inputs are copies of what a caller passes: what the function has of them, and may
+        not write. The program gets views of its own then, so that it can be told who has others.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def trace(
     -----
     Nothing is computed, and each ``.grad`` is what it was before, also after an error.
     """
-    recorder = _core.Recorder(inputs, copied)
+    recorder = _core.Recorder(inputs if views is None else views, views is not None)
     attributes = recorder.attributes
     try:
         with _one_at_a_time, recorder:
@@ -72,6 +72,8 @@ def trace(
     calls, number = recorder.calls, recorder.number
     del recorder
     result_owners = Counter(id(_core.memory_of(x)[0]) for x in arrays_in(result))
+    if views is not None:
+        _use_own_views(calls, inputs)
     program = Program(_lift(calls, number, result_owners))
     for buffer in program.buffers():
         if any(_core.memory_of(x)[0] is _owner(buffer) for x in inputs):
@@ -183,6 +185,27 @@ class _Memory:
         if not self.filled or not self.written or kept or not self.whole.size:
             return None
         return _setting_up(self.buffer, self.whole)
+
+
+def _use_own_views(recorded: list[Any], inputs: Sequence[Tensor]) -> None:
+    """Have the calls on inputs use views of their own instead of those that the function has."""
+    wholes = {id(_core.memory_of(x)[0]): _core.whole(x) for x in inputs}
+    made: dict[int, tuple[_core.Array, _core.Array]] = {}
+
+    def own(array: _core.Array | None) -> _core.Array | None:
+        if array is None:
+            return None
+        owner, offset, *_ = _core.memory_of(array)
+        whole = wholes.get(id(owner))
+        if whole is None:
+            return array
+        if id(array) not in made:
+            view = _core.place(whole, offset, array.shape, array.strides, array.code)
+            made[id(array)] = (view, array)  # with the array, whose id is taken for so long
+        return made[id(array)][0]
+
+    for i, (op, arrays, scalars, scope) in enumerate(recorded):
+        recorded[i] = (op, tuple(map(own, arrays)), scalars, scope)
 
 
 def _lift(recorded: list[Any], recording: int, result_owners: Counter[int]) -> list[Call]:
