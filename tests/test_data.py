@@ -290,6 +290,7 @@ def write_cifar(folder, n=3):
 def test_cifar_in_its_binary_form(tmp_path, folder):
     images, labels = write_cifar(tmp_path / folder)
     (x, y), (x_test, y_test) = datasets.cifar10(tmp_path, scale=False)
+    assert y.max() < len(datasets.CIFAR10_CLASSES) == len(datasets.FASHION_MNIST_CLASSES) == 10
     assert (x == images[:5].reshape(15, 3, 32, 32)).all()
     assert (x_test == images[5]).all()
     assert y.tolist() == labels[:5].ravel().tolist()

@@ -54,6 +54,7 @@ def test_training_curves(tmp_path):
     assert [t.get_text() for t in loss.get_legend().get_texts()] == ["training", "validation"]
     assert ring.get_xdata() == [2] and ring.get_ydata() == [0.6]
     assert [t.get_text() for t in accuracy.texts] == ["best 75.00 %"]
+    assert accuracy.yaxis.get_major_formatter()(0.125, 0) == "12.5 %"
     assert rate.get_yscale() == "log" and len(rate.get_lines()) == 1
     assert figure.get_suptitle() == "a run"
     assert (tmp_path / "curves.png").read_bytes()[1:4] == b"PNG"

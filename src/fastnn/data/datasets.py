@@ -20,11 +20,20 @@ import numpy as np
 
 from .files import Root, content, find
 from .folder import image_folder
-from .pictures import cifar10, cifar10_subset, digits, fashion_mnist, mnist
+from .pictures import (
+    CIFAR10_CLASSES,
+    FASHION_MNIST_CLASSES,
+    cifar10,
+    cifar10_subset,
+    digits,
+    fashion_mnist,
+    mnist,
+)
 
 __all__ = [
-    "california_housing", "cifar10", "cifar10_subset", "digits", "etth1", "fashion_mnist",
-    "image_folder", "mnist", "names", "series", "sms_spam", "tiny_shakespeare",
+    "CIFAR10_CLASSES", "FASHION_MNIST_CLASSES", "california_housing", "cifar10", "cifar10_subset",
+    "digits", "etth1", "fashion_mnist", "image_folder", "mnist", "names", "series", "sms_spam",
+    "tiny_shakespeare",
 ]  # fmt: skip
 
 _SERIES = ("airline-passengers", "daily-min-temperatures", "monthly-sunspots")

@@ -12,7 +12,10 @@ from .files import Root, content, find
 from .idx import read_idx
 from .preparation import train_test_split
 
-__all__ = ["CIFAR10_CLASSES", "cifar10", "cifar10_subset", "digits", "fashion_mnist", "mnist"]
+__all__ = [
+    "CIFAR10_CLASSES", "FASHION_MNIST_CLASSES", "cifar10", "cifar10_subset", "digits",
+    "fashion_mnist", "mnist",
+]  # fmt: skip
 
 Split = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -25,6 +28,10 @@ _CIFAR_PARTS = ("train_images", "train_labels", "test_images", "test_labels")
 _CIFAR_BYTES = 1 + 3 * 32 * 32  # of an image, its label first
 CIFAR10_CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
+FASHION_MNIST_CLASSES = (
+    "T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag",
+    "ankle boot",
 )  # fmt: skip
 
 
@@ -100,7 +107,10 @@ def mnist(
 def fashion_mnist(
     root: Root = None, *, scale: bool = True, flatten: bool = False, channels: bool = False
 ) -> Split:
-    """Fashion-MNIST: as `mnist`, with ten kinds of clothing, in the folder `fashion-mnist`."""
+    """Fashion-MNIST: as `mnist`, with ten kinds of clothing, in the folder `fashion-mnist`.
+
+    Labels are places in `FASHION_MNIST_CLASSES`.
+    """
     return _idx_images("fashion-mnist", "Fashion-MNIST", root, scale, flatten, channels)
 
 

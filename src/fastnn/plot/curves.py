@@ -73,10 +73,7 @@ def _values(values: Any) -> np.ndarray:
 
 
 def _panel(axis: Any, name: str, training: Any, validation: Any) -> None:
-    from matplotlib.ticker import (  # type: ignore[import-not-found, unused-ignore]
-        MaxNLocator,
-        PercentFormatter,
-    )
+    from matplotlib.ticker import MaxNLocator  # type: ignore[import-not-found, unused-ignore]
 
     rate, share = name in _RATES, any(part in name for part in _SHARES)
     plain(axis, "learning rate" if rate else name.replace("_", " "), "epoch")
@@ -102,8 +99,7 @@ def _panel(axis: Any, name: str, training: Any, validation: Any) -> None:
         return
     _mark_best(axis, name, values, colour, share)
     if share:
-        decimals = 0 if np.nanmax(values) - np.nanmin(values) > 0.05 else 1
-        axis.yaxis.set_major_formatter(PercentFormatter(1, decimals, " %"))
+        axis.yaxis.set_major_formatter(lambda tick, _: f"{100 * tick:.6g} %")
     if len(drawn) > 1:
         axis.legend(frameon=False, loc="best")
 
