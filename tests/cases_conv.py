@@ -125,6 +125,7 @@ CONV = [
     row("conv2d", "o c 3 3", padding=1, flops="2*n*o*c*9*h*w"),
     row("conv2d-strided", "o c 3 2", stride=2, padding=2, dilation=2),
     row("conv2d-1x1", "o c 1 1"),
+    row("conv2d-1x1-pixels", "o c 1 1", sizes={"n": (3, 2), "o": (4, 33), "h": (19,), "w": (14,)}),
     row("conv2d-first", "o c 3 3", stride=2, padding=1, sizes={"c": (1, 3), "o": (32, 17)}),
     row("conv2d-head", "o c 3 3", padding=1, sizes={"c": (33, 16), "o": (1, 3, 6)}, large={"o": 3}),
     row("conv2d-1x1-head", "o c 1 1", sizes={"c": (64, 33), "o": (1, 3, 6)}, large={"o": 2}),

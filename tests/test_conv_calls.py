@@ -186,6 +186,7 @@ def test_a_chain_at_the_end(kernel, channels, outputs, threads):
         (14, 5, 24, 70, 1),
         (7, 3, 130, 64, 1),
         (9, 1, 20, 36, 2),
+        (17, 1, 20, 36, 1),
         (11, 3, 40, 1, 1),
         (10, 3, 33, 3, 1),
         (13, 1, 64, 6, 1),
@@ -203,16 +204,29 @@ def test_every_isa(isa, real, size, kernel, channels, outputs, stride):
         check(real, x, w, bias, out_size(x, w, **how, dilation=(1, 1)), **how)
 
 
-@pytest.mark.parametrize("channels,outputs", [(48, 64), (64, 3), (3, 48), (1, 32)])
-def test_bits_do_not_depend_on_threads(channels, outputs):
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("channels,outputs", [(20, 70), (33, 16), (5, 1)])
+def test_kernels_of_one_element_over_many_pixels(order, channels, outputs):
+    rng = np.random.default_rng(7)
+    x = laid_out(rng, (3, 14, 15, channels), "float32", order)
+    w = laid_out(rng, (outputs, 1, 1, channels), "float32", order)
+    bias = rng.uniform(-1, 1, outputs).astype("float32")
+    check("float32", x, w, bias, (14, 15))
+
+
+@pytest.mark.parametrize(
+    "channels,outputs,kernel", [(48, 64, 3), (64, 3, 3), (3, 48, 3), (1, 32, 3), (40, 130, 1)]
+)
+def test_bits_do_not_depend_on_threads(channels, outputs, kernel):
     rng = np.random.default_rng(5)
     x = laid_out(rng, (3, 30, 30, channels), "float32", ORDERS[0])
-    w = laid_out(rng, (outputs, 3, 3, channels), "float32", ORDERS[0])
+    w = laid_out(rng, (outputs, kernel, kernel, channels), "float32", ORDERS[0])
+    pad = (kernel // 2, kernel // 2)
     results = []
     for threads in (1, 2, 4):
         with using_threads(threads):
-            y = run(op.conv, x, w, None, (3, 30, 30, outputs), pad=(1, 1))
-            results.append((y, run(op.conv_grad_x, y, w, None, x.shape, pad=(1, 1))))
+            y = run(op.conv, x, w, None, (3, 30, 30, outputs), pad=pad)
+            results.append((y, run(op.conv_grad_x, y, w, None, x.shape, pad=pad)))
     for y, dx in results[1:]:
         np.testing.assert_array_equal(y, results[0][0])
         np.testing.assert_array_equal(dx, results[0][1])

@@ -20,7 +20,7 @@ enum {
 
 typedef enum {
   CONV_DIRECT,    /* tiles of sums over taps: conv_direct.c */
-  CONV_PRODUCT,   /* a product of two matrices: kernels of one element */
+  CONV_PRODUCT,   /* a product of two matrices: kernels of one element, for few pixels */
   CONV_DEPTHWISE, /* channel by channel: groups of few channels, see depthwise.h */
   CONV_WINOGRAD,  /* short convolutions: winograd.c */
 } fnn_conv_way;
@@ -52,6 +52,11 @@ fnn_conv_way fnn_conv_choose(const fnn_conv *conv);
 static inline int64_t fnn_conv_made(const fnn_conv *c) {
   return fnn_size(c->op == FNN_OP_conv_grad_x ? &c->x : &c->y);
 }
+
+/* Is it a product of two matrices, pixels by channels: a kernel of one element without stride or padding, of
+ * pixels that lie evenly? Then the images can be one row of pixels, which is what flatten makes of them. */
+int fnn_conv_is_flat(const fnn_conv *conv);
+void fnn_conv_flatten(fnn_conv *conv);
 
 /* CONV_PRODUCT as a call of matmul; weights (O, 1, 1, C) as its right matrix, (C, O) or for grad_x (O, C). */
 fnn_call fnn_conv_product(const fnn_conv *conv);

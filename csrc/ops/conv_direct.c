@@ -115,18 +115,18 @@ static int64_t conv_list_taps(const fnn_conv_direct *d, const fnn_conv_axis *axi
   return cols;
 }
 
-/* A row of a task's pixels: each tile of them meets all panels of the block. */
+/* A piece of a row of a task's pixels: each tile of them meets all panels of the block. */
 static void conv_row(const fnn_conv_direct *d, const conv_task *t, const fnn_conv_axis *axis,
-                     const char *panels, int64_t row, int64_t depth, fnn_gemm_tile *tile,
-                     const char *from) {
+                     const char *panels, int64_t row, fnn_range piece, int64_t depth,
+                     fnn_gemm_tile *tile, const char *from) {
   const fnn_gemm_kernels *gemm = &d->kernels->gemm;
   const fnn_conv_kernels *conv = &d->kernels->conv;
   int64_t size = d->size, lanes = d->kernels->lanes, all = d->groups * d->outputs;
   int64_t y = axis[0].start + row * d->spread[0], group = t->group * d->outputs;
   int64_t begin = t->block * d->block, end = at_most(begin + d->block, d->panels);
   char *line = d->out + ((t->image * d->out_size[0] + y) * d->out_size[1] * all + group) * size;
-  for (int64_t col = t->begin[1]; col < t->end[1]; col += d->height) {
-    int64_t pixels = at_most(d->height, t->end[1] - col);
+  for (int64_t col = piece.begin; col < piece.end; col += d->height) {
+    int64_t pixels = at_most(d->height, piece.end - col);
     char *to = line + (axis[1].start + col * d->spread[1]) * all * size;
     int slide = d->slide && pixels >= conv->slide_least;
     const fnn_gemm_kernel *table =
@@ -139,15 +139,22 @@ static void conv_row(const fnn_conv_direct *d, const conv_task *t, const fnn_con
                          d->bias ? d->bias + group * size : NULL, tile);
       continue;
     }
+    /* Where pixels lie one after another, those of the next tile come into L2 meanwhile. */
+    tile->next = tile->a;
+    if (d->flat && tile->a_row == d->channels && col + pixels < t->end[1]) {
+      tile->next = (const char *)tile->a + pixels * tile->a_row * size;
+      tile->next_step = 64;
+    }
     for (int64_t panel = begin; panel < end; panel++) {
       int64_t j = panel * d->width, n = at_most(d->width, d->outputs - j);
       int64_t vectors = 1;
       while (vectors * lanes < n) vectors++;
       tile->last = n - (vectors - 1) * lanes;
-      tile->b = tile->next = panels + panel * d->panel_elements * size;
+      tile->b = panels + panel * d->panel_elements * size;
       tile->c = to + j * size;
       tile->add = d->bias ? d->bias + (group + j) * size : NULL;
       table[vectors - 1](tile);
+      tile->next_step = 0;
     }
   }
 }
@@ -174,6 +181,7 @@ static void conv_run_task(const fnn_conv_direct *d, const conv_task *t, const ch
   int64_t n = at_most(d->block * d->width, d->outputs - first);
   int64_t wide = t->end[1] - t->begin[1], chained = t->begin[0];
   int whole = wide == d->out_size[1]; /* rows of the output touch */
+  int64_t piece = chain && !whole ? ceil_div(CHAINED, n * d->height) * d->height : wide;
   for (int64_t row = t->begin[0]; row < t->end[0]; row++) {
     int64_t top = row * d->advance[0] + axis[0].offset, step = axis[0].offset_step;
     int64_t from = top < 0 ? ceil_div(-top, step) : 0;
@@ -181,16 +189,20 @@ static void conv_run_task(const fnn_conv_direct *d, const conv_task *t, const ch
     to = at_most(to, axis[0].count);
     tile.taps = to > from ? (to - from) * cols : 0;
     tile.tap = list + from * cols;
-    if (chain)
-      fnn_chain_touch(chain, (t->image * d->out_size[0] + row) * d->out_size[1] + t->begin[1], wide,
-                      t->group * d->outputs + first, n);
-    conv_row(d, t, axis, panels, row, tile.taps ? depth : 0, &tile,
-             in.base + row * d->advance[0] * in.row_step * d->size);
-    if (!chain) continue;
+    int64_t line = (t->image * d->out_size[0] + row) * d->out_size[1];
+    for (int64_t col = t->begin[1]; col < t->end[1]; col += piece) {
+      fnn_range part = {col, at_most(col + piece, t->end[1])};
+      if (chain)
+        fnn_chain_touch(chain, line + col, part.end - col, t->group * d->outputs + first, n);
+      conv_row(d, t, axis, panels, row, part, tile.taps ? depth : 0, &tile,
+               in.base + row * d->advance[0] * in.row_step * d->size);
+      if (chain && !whole)
+        fnn_chain_block(chain, line + col, part.end - col, t->group * d->outputs + first, n);
+    }
     int64_t rows = row + 1 - chained;
-    if (whole && row + 1 < t->end[0] && rows * wide * n < CHAINED) continue;
-    fnn_chain_block(chain, (t->image * d->out_size[0] + chained) * d->out_size[1] + t->begin[1],
-                    rows * wide, t->group * d->outputs + first, n);
+    if (!chain || !whole || (row + 1 < t->end[0] && rows * wide * n < CHAINED)) continue;
+    fnn_chain_block(chain, (t->image * d->out_size[0] + chained) * wide, rows * wide,
+                    t->group * d->outputs + first, n);
     chained = row + 1;
   }
 }
@@ -271,6 +283,7 @@ fnn_status fnn_conv_direct_plan(const fnn_conv *conv, fnn_plan *plan, fnn_failur
   plan->bytes = fnn_bytes(&conv->x) + fnn_bytes(&conv->w) + fnn_bytes(&conv->y);
   int64_t most = ceil_div(d.out_size[0], d.spread[0]) * d.groups * d.images * d.phases[0] *
                  d.phases[1] * ceil_div(d.panels, d.block);
+  if (d.out_size[0] == 1) most *= ceil_div(ceil_div(d.out_size[1], d.spread[1]), d.strip[1]);
   most = at_most(most, (int64_t)(plan->flops / FNN_GEMM_FLOPS_WORTH(d.kernels->lanes)));
   plan->tasks = at_least(1, at_most(most, fnn_conv_threads()));
   plan->workspace = d.packed_bytes + plan->tasks * (d.strip_bytes + d.list_bytes);

@@ -46,6 +46,7 @@ typedef struct {
   const fnn_kernels *kernels;
   int64_t size;
   int grad; /* of x: kernels are turned */
+  int flat; /* all pixels are one row: see fnn_conv_flatten */
   const char *in, *bias;
   char *out;
   int64_t images, groups;

@@ -40,19 +40,28 @@ static fnn_status conv_scalars(const fnn_call *call, fnn_conv *c, fnn_failure *w
   return FNN_OK;
 }
 
-/* A kernel of one element without stride or padding is a product of two matrices, pixels by channels, where
- * the pixels lie evenly; but of few columns it had better not be. */
-static int conv_is_product(const fnn_conv *c) {
-  int grad = c->op == FNN_OP_conv_grad_x;
-  const fnn_array *in = grad ? &c->y : &c->x;
-  if (c->groups != 1 || c->w.ndim == 5) return 0;
-  if (fnn_conv_dots(c->dtype, grad ? c->channels : c->outputs, grad ? c->outputs : c->channels,
-                    c->kernel))
-    return 0;
+int fnn_conv_is_flat(const fnn_conv *c) {
+  const fnn_array *in = c->op == FNN_OP_conv_grad_x ? &c->y : &c->x;
+  if (c->groups != 1) return 0;
   for (int i = 0; i < 2; i++)
     if (c->kernel[i] != 1 || c->stride[i] != 1 || c->pad[i] || c->in[i] != c->out[i]) return 0;
   return (in->shape[1] == 1 || in->stride[1] == in->shape[2] * in->stride[2]) &&
          (in->shape[0] == 1 || in->stride[0] == in->shape[1] * in->shape[2] * in->stride[2]);
+}
+
+/* The axis along which the pixels of a flat convolution lie evenly. */
+static int conv_along(const fnn_array *a) { return a->shape[2] > 1 ? 2 : a->shape[1] > 1 ? 1 : 0; }
+
+void fnn_conv_flatten(fnn_conv *c) {
+  fnn_array *both[] = {&c->x, &c->y};
+  int64_t pixels = c->images * c->in[0] * c->in[1];
+  for (int i = 0; i < 2; i++) {
+    both[i]->stride[2] = both[i]->stride[conv_along(both[i])];
+    both[i]->shape[0] = both[i]->shape[1] = 1;
+    both[i]->shape[2] = pixels;
+  }
+  c->images = c->in[0] = c->out[0] = 1;
+  c->in[1] = c->out[1] = pixels;
 }
 
 /* The shape of what conv_pack makes, see conv_pack.c, is checked against this. */
@@ -63,7 +72,7 @@ static int conv_packed_fits(const fnn_conv *c) {
   int64_t width =
       fnn_conv_dots(c->dtype, made, read, c->kernel) ? 1 : fnn_conv_width(c->dtype, made);
   if (!fnn_contiguous(&c->w)) return 0;
-  if (c->w.ndim == 1) return conv_is_product(c); /* which looks at its length */
+  if (c->w.ndim == 1) return fnn_conv_is_flat(c); /* the product looks at its length */
   if (c->w.ndim == 2) {
     int64_t shape[FNN_MAX_DIMS];
     return fnn_winograd_packs(c, shape) && c->w.shape[0] == shape[0] && c->w.shape[1] == shape[1];
@@ -129,9 +138,25 @@ fnn_status fnn_conv_read(const fnn_call *call, fnn_conv *c, fnn_failure *why) {
   return FNN_OK;
 }
 
+/* From so many pixels on a product is computed as other convolutions are, where the pixels of a tile do not crowd
+ * each other out of L1. It is then a long matrix by a small one, which gains from weights that are packed whole,
+ * sums that are never stored half done, and pixels that are fetched a tile ahead. On a Zen 5 with 2 threads, 17
+ * pairs of 16 to 2048 channels: 1.0 to 2.4 times as fast from 784 pixels on, 0.5 to 1.4 times with 49 or 196. */
+#define FLAT_PIXELS 512
+#define FLAT_BYTES (3 << 10) /* of a pixel, at most */
+
+static fnn_conv_way conv_choose_flat(const fnn_conv *c) {
+  int grad = c->op == FNN_OP_conv_grad_x;
+  int64_t read = grad ? c->outputs : c->channels, made = grad ? c->channels : c->outputs;
+  int long_rows = c->images * c->in[0] * c->in[1] >= FLAT_PIXELS &&
+                  read * (int64_t)fnn_itemsize(c->dtype) <= FLAT_BYTES;
+  if (c->w.ndim != 4) return c->w.ndim == 1 ? CONV_PRODUCT : CONV_DIRECT;
+  return long_rows || fnn_conv_dots(c->dtype, made, read, c->kernel) ? CONV_DIRECT : CONV_PRODUCT;
+}
+
 fnn_conv_way fnn_conv_choose(const fnn_conv *c) {
   if (fnn_depthwise_pays(c)) return CONV_DEPTHWISE;
-  if (conv_is_product(c)) return CONV_PRODUCT;
+  if (fnn_conv_is_flat(c)) return conv_choose_flat(c);
   return fnn_winograd_tile(c) ? CONV_WINOGRAD : CONV_DIRECT;
 }
 
@@ -147,10 +172,9 @@ fnn_array fnn_conv_matrix(const fnn_array *w, int grad_x) {
 
 /* Pixels by channels. */
 static fnn_array conv_pixels(const fnn_array *a) {
-  int along = a->shape[2] > 1 ? 2 : a->shape[1] > 1 ? 1 : 0;
   return (fnn_array){.data = a->data,
                      .shape = {a->shape[0] * a->shape[1] * a->shape[2], a->shape[3]},
-                     .stride = {a->stride[along], a->stride[3]},
+                     .stride = {a->stride[conv_along(a)], a->stride[3]},
                      .ndim = 2,
                      .dtype = a->dtype};
 }

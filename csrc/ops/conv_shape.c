@@ -5,6 +5,9 @@
 /* A block of panels stays in L2 while strips of the input pass, beside one of them and what it makes. */
 #define BLOCK_BYTES (592 << 10)
 #define STRIP_BYTES (128 << 10)
+/* Tasks that images of one row are cut into where they can be, and tiles of each, at least. */
+#define ROW_TASKS 48
+#define LEAST_TILES 4
 /* Where few channels are made a row costs little more than to copy it, and there is no block of panels. */
 #define DOTS_STRIP_BYTES (384 << 10)
 
@@ -45,7 +48,11 @@ fnn_conv_axis fnn_conv_phase(const fnn_conv_direct *d, int axis, int64_t i) {
 }
 
 /* What is read and what is written. */
-static void conv_direction(const fnn_conv *conv, fnn_conv_direct *d) {
+static void conv_direction(const fnn_conv *given, fnn_conv_direct *d) {
+  fnn_conv flat = *given, *conv = &flat;
+  d->flat = fnn_conv_is_flat(given);
+  if (d->flat) fnn_conv_flatten(&flat);
+  d->images = conv->images;
   d->grad = conv->op == FNN_OP_conv_grad_x;
   const fnn_array *in = d->grad ? &conv->y : &conv->x, *out = d->grad ? &conv->x : &conv->y;
   d->in = in->data;
@@ -80,6 +87,11 @@ static void conv_cut_strips(fnn_conv_direct *d, int64_t cols, int64_t rows) {
   int64_t deep = at_most(at_least(1, d->in_size[0]), d->span[0]);
   int64_t wide = bytes / pixel / deep;
   int64_t most = wide < d->span[1] ? 1 : (wide - d->span[1]) / d->advance[1] + 1;
+  if (rows == 1) { /* which cannot be cut along the other axis */
+    int64_t others = d->images * d->groups * d->phases[0] * d->phases[1];
+    int64_t share = ceil_div(cols, ceil_div(ROW_TASKS, others * ceil_div(d->panels, d->block)));
+    most = at_most(most, at_least(LEAST_TILES * d->height, share));
+  }
   d->strip[1] = cols <= most ? cols : at_most(cols, even(cols, most, d->height));
   int64_t row = at_least(1, conv_under(d, 1, d->strip[1]) * pixel);
   int64_t high = bytes / row;
@@ -90,7 +102,6 @@ static void conv_cut_strips(fnn_conv_direct *d, int64_t cols, int64_t rows) {
 int fnn_conv_direct_prepare(const fnn_conv *conv, fnn_conv_direct *d) {
   *d = (fnn_conv_direct){.kernels = fnn_kernels_of(conv->dtype),
                          .size = fnn_itemsize(conv->dtype),
-                         .images = conv->images,
                          .groups = conv->groups};
   conv_direction(conv, d);
   d->weights = fnn_conv_weights_of(conv);
