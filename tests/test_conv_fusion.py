@@ -141,3 +141,18 @@ def test_the_listing_spells_it():
     with fn.no_grad():
         compiled(images(2, 6, 5, 5))
     assert "relu(conv(" in compiled.show()
+
+
+def test_gradients_of_gradients_through_leaky_relu():
+    """The slope of a leaky ReLU begins with a comparison, of a convolution's result here."""
+    net = nn.Sequential(nn.Conv2d(6, 8, 3), nn.LeakyReLU(0.2), nn.Conv2d(8, 1, 3))
+    weights = [net[0].weight, net[2].weight]
+
+    def penalty(x):
+        (g,) = fn.grad(net(x).sum(), [x], create_graph=True)
+        return fn.grad(g.square().sum(), weights)
+
+    x = images(2, 6, 9, 9)
+    x.requires_grad = True
+    for got, want in zip(fn.compile(penalty)(x), penalty(x), strict=True):
+        np.testing.assert_array_equal(got.numpy(), want.numpy())

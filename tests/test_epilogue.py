@@ -99,6 +99,12 @@ def test_transposed_operands(always):
     both(lambda a, b, y: pointwise("tanh_grad", y, (a.T @ b).T), a, b, y)
 
 
+def test_results_of_other_types_stay_apart(always):
+    a, b = data(90, 60), data(60, 80, seed=1)
+    assert names(both(lambda a, b: a @ b > 0, a, b)) == ["matmul", "less"]
+    both(lambda a, b: (fastnn.relu(a @ b) * 2 > 1).astype("float32"), a, b)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.tuples(*[st.integers(1, 70)] * 3),

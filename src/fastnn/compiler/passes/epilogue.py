@@ -55,8 +55,8 @@ def _product(group: Group, readers: dict[int, set[int]]) -> Call | None:
     """The group as one product."""
     assert group.head is not None
     shape, last = group.values[0].shape, len(group.steps)
-    if group.needed(readers) != [last]:
-        return None
+    if group.needed(readers) != [last] or group.values[last].code != group.values[0].code:
+        return None  # several results, or one of another type, such as of a comparison
     only = group.steps[0][0]
     if group.head.op == op.conv:
         return _chained(group) if _convolution_pays(group) else None
