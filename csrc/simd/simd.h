@@ -52,11 +52,14 @@
 #define FNN_IN_REGISTER(v) "+m"(v)
 #endif
 
-/* Before a loop of a constant count, whose array of vectors is to live in registers. */
+/* Before a loop of a constant count: whose array of vectors is to live in registers; whose body is so long that
+ * it is to be laid down once. */
 #if defined(__clang__)
 #define FNN_UNROLL _Pragma("clang loop unroll(full)")
+#define FNN_ROLLED _Pragma("clang loop unroll(disable)")
 #else
 #define FNN_UNROLL _Pragma("GCC unroll 32")
+#define FNN_ROLLED _Pragma("GCC unroll 1")
 #endif
 
 /* Before a loop over elements that are written where they are read, or not at all. */
