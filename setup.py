@@ -23,7 +23,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 sys.path.insert(0, str(Path(__file__).parent / "tools"))
-from flags import FLAGS, ISAS
+from flags import BINDING, FLAGS, ISAS
 
 # A free-threaded Python has no limited API; there the wheel is for its own version alone.
 LIMITED = not sysconfig.get_config_var("Py_GIL_DISABLED")
@@ -46,9 +46,10 @@ class BuildExt(build_ext):
         ext.depends += ext.extra_objects
         ext.extra_link_args += [] if openmp is None else openmp[1]
         if self.gcc_like:
-            # Cython's text is long and waits for C: by size, it is half of what -O2 makes of it.
-            ext.extra_compile_args += ["-Os", "-g0", "-fvisibility=hidden", "-ffunction-sections"]
-            ext.extra_compile_args += ["-fno-asynchronous-unwind-tables"]
+            ext.extra_compile_args += ["-g0", "-fvisibility=hidden"]
+            ext.extra_compile_args += [
+                flag for flag in BINDING if self.works("int x;\n", ["-Werror", flag])
+            ]
             if sys.platform == "linux":
                 ext.extra_link_args += ["-Wl,--gc-sections", "-Wl,--as-needed", "-Wl,-z,now"]
         super().build_extension(ext)

@@ -6,7 +6,7 @@ bin=$PWD/.venv-wheel/bin
 rm -rf build/lib* build/bdist* dist wheelhouse
 "$bin/python" -m build --wheel --outdir dist . >dist.log 2>&1 || { cat dist.log; rm -f dist.log; exit 1; }
 rm -f dist.log
-PATH=$bin:$PATH "$bin/auditwheel" repair --strip --wheel-dir wheelhouse dist/*.whl
+PATH=$bin:$PATH "$bin/auditwheel" repair --strip --zip-compression-level 9 --wheel-dir wheelhouse dist/*.whl
 
 wheel=$(ls wheelhouse/*.whl)
 size=$(wc -c <"$wheel")

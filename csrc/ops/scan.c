@@ -43,9 +43,8 @@ fnn_status fnn_scan_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why)
     acc_type acc[SIDE] = {0};                                                                      \
     if (lines == SIDE) {                                                                           \
       for (int64_t i = 0; i < n; i++)                                                              \
-        _Pragma("GCC unroll 4") for (int k = 0; k < SIDE; k++)                                     \
-          ((type *)to[k])[i * out_step] =                                                          \
-              (type)(acc[k] += ((const in_type *)from[k])[i * in_step]);                           \
+        _Pragma("GCC unroll 4") for (int k = 0; k < SIDE; k++)((type *)to[k])[i * out_step] =      \
+            (type)(acc[k] += ((const in_type *)from[k])[i * in_step]);                             \
       return;                                                                                      \
     }                                                                                              \
     for (int64_t k = 0; k < lines; k++)                                                            \
