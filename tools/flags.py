@@ -4,9 +4,9 @@ import sys
 
 FLAGS = ["-std=gnu11", "-O2", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
 FLAGS += ["-fvisibility=hidden", "-Wall", "-Wextra"]
-# The wheel's size counts: -O3 makes the kernels, which say themselves what is to be unrolled, half as large again
-# and no faster (measured by every row of bench/ and tests/cases.py). What plain loops gain by -O3 is -O2 with
-# vectors wherever they pay, but for a second, shorter copy of each loop.
+# The wheel's size counts: -O3 makes the kernels, which say themselves what is to be unrolled, half as large
+# again and no faster (measured by every row of bench/ and tests/cases.py). What plain loops gain by -O3 is
+# -O2 with vectors wherever they pay, but for a second, shorter copy of each loop.
 FLAGS += ["-fvect-cost-model=dynamic", "--param=vect-epilogues-nomask=0", "-ffunction-sections"]
 # Kernels compute with the bits of real numbers, where integers may wrap around.
 FLAGS += ["-fwrapv"]
@@ -14,8 +14,8 @@ FLAGS += ["-fwrapv"]
 if sys.platform != "win32":
     FLAGS += ["-fno-asynchronous-unwind-tables"]
 
-# Cython's text is long: -O2 without what makes it longer is as fast, an eighth smaller, where -Os would make calls
-# from Python a tenth slower.
+# Cython's text is long: -O2 without what makes it longer is as fast, an eighth smaller, where -Os would make
+# calls from Python a tenth slower.
 BINDING = ["-O2", "-ffunction-sections", "-fno-asynchronous-unwind-tables", "-fno-tree-vectorize"]
 BINDING += ["-fno-align-functions", "-fno-align-jumps", "-fno-align-loops", "-fno-align-labels"]
 BINDING += ["-fno-inline-functions", "-fno-partial-inlining", "-fno-ipa-cp", "-fno-tree-pre"]
