@@ -40,17 +40,18 @@ static fnn_status conv_scalars(const fnn_call *call, fnn_conv *c, fnn_failure *w
   return FNN_OK;
 }
 
+/* The axis along which the pixels of a flat convolution lie evenly. */
+static int conv_along(const fnn_array *a) { return a->shape[2] > 1 ? 2 : a->shape[1] > 1 ? 1 : 0; }
+
 int fnn_conv_is_flat(const fnn_conv *c) {
   const fnn_array *in = c->op == FNN_OP_conv_grad_x ? &c->y : &c->x;
   if (c->groups != 1) return 0;
   for (int i = 0; i < 2; i++)
     if (c->kernel[i] != 1 || c->stride[i] != 1 || c->pad[i] || c->in[i] != c->out[i]) return 0;
-  return (in->shape[1] == 1 || in->stride[1] == in->shape[2] * in->stride[2]) &&
-         (in->shape[0] == 1 || in->stride[0] == in->shape[1] * in->shape[2] * in->stride[2]);
+  int64_t step = in->stride[conv_along(in)]; /* an axis of one element may have any stride */
+  return (in->shape[1] == 1 || in->stride[1] == in->shape[2] * step) &&
+         (in->shape[0] == 1 || in->stride[0] == in->shape[1] * in->shape[2] * step);
 }
-
-/* The axis along which the pixels of a flat convolution lie evenly. */
-static int conv_along(const fnn_array *a) { return a->shape[2] > 1 ? 2 : a->shape[1] > 1 ? 1 : 0; }
 
 void fnn_conv_flatten(fnn_conv *c) {
   fnn_array *both[] = {&c->x, &c->y};
