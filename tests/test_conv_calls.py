@@ -217,10 +217,10 @@ def test_kernels_of_one_element_over_many_pixels(order, channels, outputs):
 def test_axes_of_one_element_may_have_any_stride():
     """Compiled and eager calls may give them others, and must choose the same way: the bits are the same."""
     rng = np.random.default_rng(0)
-    x, w = (rng.uniform(-1, 1, shape).astype("f4") for shape in ((3, 5, 1, 40), (9, 1, 1, 40)))
+    x, w = (rng.uniform(-1, 1, shape).astype("f4") for shape in ((2, 4, 1, 17), (8, 1, 1, 17)))
     other = np.lib.stride_tricks.as_strided(x, x.shape, (*x.strides[:2], 4, 4))
     assert other.strides != x.strides
-    made = [run(op.conv, images, w, None, (3, 5, 1, 9)) for images in (x, other)]
+    made = [run(op.conv, images, w, None, (2, 4, 1, 8)) for images in (x, other)]
     assert made[0].tobytes() == made[1].tobytes()
 
 
