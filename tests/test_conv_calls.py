@@ -242,6 +242,21 @@ def test_bits_do_not_depend_on_threads(channels, outputs, kernel):
         np.testing.assert_array_equal(dx, results[0][1])
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+def test_few_pixels_of_many_channels(groups):
+    """Large panels of weights, which threads fetch before they come to them."""
+    rng = np.random.default_rng(9)
+    x = laid_out(rng, (1, 4, 5, 300), "float32", ORDERS[0])
+    w = laid_out(rng, (200, 3, 3, 300 // groups), "float32", ORDERS[0])
+    bias = rng.uniform(-1, 1, 200).astype("float32")
+    results = []
+    for threads in (1, 2, 4):
+        with using_threads(threads):
+            results.append(check("float32", x, w, bias, (4, 5), pad=(1, 1), groups=groups))
+    for y in results[1:]:
+        np.testing.assert_array_equal(y, results[0])
+
+
 def test_transposed_convolution_has_a_bias():
     rng = np.random.default_rng(6)
     dy = laid_out(rng, (2, 5, 6, 7), "float64", ORDERS[0])
