@@ -267,6 +267,20 @@ def test_the_gradient_behind_a_relu():
         assert both.numpy().tobytes() == fused.numpy().tobytes()
 
 
+@pytest.mark.parametrize("channels", [1, 3, 17])
+@pytest.mark.parametrize("options", [(2, 2, 0), (3, 2, 1), (5, 1, 2), (3, 1, 0)], ids=str)
+def test_gradients_of_images_that_are_cut(channels, options):
+    """Images of many rows are cut into parts; windows over two of them give to the right one."""
+    x = Tensor(images(2, channels, 270, 131), requires_grad=True)
+    y, index = fastnn.max_pool2d(x, *options, return_indices=True)
+    dy = np.random.default_rng(1).normal(size=y.shape).astype("float32")
+    want = np.zeros((2, channels, 270 * 131))
+    for plane in np.ndindex(2, channels):
+        np.add.at(want[plane], index.numpy()[plane].ravel(), dy[plane].ravel())
+    (got,) = fastnn.grad(y, [x], Tensor(dy))
+    np.testing.assert_allclose(got.numpy(), want.reshape(x.shape), rtol=1e-5, atol=1e-5)
+
+
 LAYERS = {
     "MaxPool2d": (3, 2, 1),
     "AvgPool2d": (3, 2, 1),

@@ -18,11 +18,10 @@ typedef struct {
   int64_t place, place_row; /* of the first tap, and from one row of taps to the next */
 } fnn_pool_windows;
 
-/* What a pixel of dx gets from one window. */
+/* What a pixel of dx may get from one window. */
 typedef struct {
   int64_t at;    /* the window, in elements of dy from the first */
   int64_t place; /* of the tap that lies on the pixel */
-  double weight; /* of an average */
 } fnn_pool_term;
 
 /* Pixels of dx, the same distances apart as their windows are; counted in elements. */
@@ -40,18 +39,15 @@ typedef struct {
    * only where y > 0 (or is NaN): the gradient of max_pool(relu(x)). */
   void (*max_apart)(const fnn_pool_windows *w, const void *dy, const void *places, int wide,
                     const void *y, void *dx);
-  /* dx = the terms' sum, or dx += with `add`. With places NULL that of an average. */
+  /* dx = the sum of dy where its place is the term's, or dx += with `add`; y as above. */
   void (*spread)(const fnn_pool_pixels *pixels, const void *dy, const void *places, int wide,
                  const void *y, int add, void *dx);
-  /* to[i * step] = from[i * channels] for pixels of few channels. */
-  void (*scatter)(int64_t pixels, int64_t channels, int64_t step, const void *from, void *to);
 } fnn_pool_kernels;
 
 #define FNN_POOL_KERNELS(real)         \
   {.max = pool_max_##real,             \
    .average = pool_average_##real,     \
    .max_apart = pool_max_apart_##real, \
-   .spread = pool_spread_##real,       \
-   .scatter = pool_scatter_##real}
+   .spread = pool_spread_##real}
 
 #endif

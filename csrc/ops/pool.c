@@ -1,4 +1,5 @@
-/* pool.c: maxima and averages of windows of channels-last images; the gradients are in pool_grad.c.
+/* pool.c: maxima and averages of windows of channels-last images; the gradients are in pool_grad_max.c
+ * and pool_grad_average.c.
  *
  * Contract: images and results have axes (N, H, W, C); pooling along one axis is an image of one row. x's channels
  * have unit stride, its other strides are any; everything else is contiguous. Outputs are overwritten and
@@ -186,9 +187,8 @@ fnn_status fnn_pool_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why)
     if (fnn_present(&call->arrays[i])) plan->bytes += fnn_bytes(&call->arrays[i]);
   plan->tasks = larger(1, p.samples * p.h.out);
   plan->flops = (double)fnn_size(r.result) * (double)p.h.kernel * (double)p.w.kernel;
-  if (call->op == FNN_OP_max_pool_grad || call->op == FNN_OP_avg_pool_grad)
-    return fnn_pool_grad_plan(call, plan, why);
-  return FNN_OK;
+  if (call->op == FNN_OP_max_pool_grad) return fnn_pool_grad_max_plan(call, plan, why);
+  return call->op == FNN_OP_avg_pool_grad ? fnn_pool_grad_average_plan(call, plan, why) : FNN_OK;
 }
 
 /* --- runs --- */
@@ -246,8 +246,12 @@ static void places_row(const fnn_call *call, const fnn_pool *p, int64_t n, int64
 }
 
 void fnn_pool_run(const fnn_call *call, fnn_team *team) {
-  if (call->op == FNN_OP_max_pool_grad || call->op == FNN_OP_avg_pool_grad) {
-    fnn_pool_grad_run(call, team);
+  if (call->op == FNN_OP_max_pool_grad) {
+    fnn_pool_grad_max_run(call, team);
+    return;
+  }
+  if (call->op == FNN_OP_avg_pool_grad) {
+    fnn_pool_grad_average_run(call, team);
     return;
   }
   roles r = roles_of(call);

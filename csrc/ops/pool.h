@@ -1,4 +1,5 @@
-/* pool.h: the windows of pooling, and what its forward half (pool.c) and its gradients (pool_grad.c) share. */
+/* pool.h: the windows of pooling, and what its forward half (pool.c) and its gradients (pool_grad_max.c,
+ * pool_cover.c, pool_grad_average.c) share. */
 #ifndef FNN_OPS_POOL_H
 #define FNN_OPS_POOL_H
 
@@ -54,7 +55,13 @@ static inline int64_t fnn_pool_first(const fnn_pool_axis *axis, int64_t o) {
   return o * axis->stride - axis->pad;
 }
 
-fnn_status fnn_pool_grad_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why);
-void fnn_pool_grad_run(const fnn_call *call, fnn_team *team);
+fnn_status fnn_pool_grad_max_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why);
+void fnn_pool_grad_max_run(const fnn_call *call, fnn_team *team);
+
+fnn_status fnn_pool_cover_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why);
+void fnn_pool_cover_run(const fnn_call *call, fnn_team *team);
+
+fnn_status fnn_pool_grad_average_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why);
+void fnn_pool_grad_average_run(const fnn_call *call, fnn_team *team);
 
 #endif
