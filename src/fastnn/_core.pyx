@@ -33,10 +33,13 @@ from numpy import ndarray
 
 include "binding/declarations.pxi"
 include "binding/memory.pxi"
+include "binding/layout.pxi"
 include "binding/array.pxi"
+include "binding/making.pxi"
 include "binding/dlpack.pxi"
 include "binding/launch.pxi"
 include "binding/record.pxi"
+include "binding/pieces.pxi"
 include "binding/program.pxi"
 include "binding/loan.pxi"
 include "binding/replay.pxi"

@@ -78,8 +78,8 @@ cdef class Loans:
     cdef bint lend(self, int i, const fnn_array *value, argument) except -1:
         """Have the i-th argument's values read where they are, if that can be, and keep them alive."""
         cdef const fnn_array *home = &(<Array>self.homes[i]).a
-        if not self.filled or not self.alone(i) or not same_layout(value, home) \
-                or fnn_loan_taken(self.loans, value.data, count(home) * ITEMSIZE[home.dtype]):
+        if not self.filled or not self.alone(i) or not same_shape(value, home) \
+                or not laid_out_alike(value, home) or fnn_loan_taken(self.loans, value.data, count(home) * ITEMSIZE[home.dtype]):
             return False
         if isinstance(argument, Array):
             self.lenders.append((<Array>argument).owner)
@@ -87,10 +87,14 @@ cdef class Loans:
         return True
 
     cdef dict fresh(self):
-        """New arrays that the run makes its results in, by the ids of those that they stand for."""
+        """New arrays that the run makes its results in, by the ids of those that they stand for.
+
+        All arguments were lent or copied by then.
+        """
         cdef Array made
         cdef int i
         found = {}
+        self.filled = True
         for i in range(self.inputs, len(self.homes)):
             if self.alone(i):
                 made = <Array>empty_like(<Array>self.homes[i])
@@ -108,26 +112,11 @@ cdef class Loans:
 cdef bint whole_piece(Array x):
     """Whether a result is all of a piece of our memory, and lies in it as a copy would."""
     cdef fnn_array copy
-    cdef int i
     if not isinstance(x.owner, Pooled) or (<Pooled>x.owner).size != x.nbytes or \
             (<Pooled>x.owner).memory != x.a.data:
         return False
-    copy.ndim = x.a.ndim
-    for i in range(x.a.ndim):
-        copy.shape[i] = x.a.shape[i]
-    lay_out_like(&copy, &x.a)
+    lay_out_copy(&copy, &x.a)
     return laid_out_alike(&copy, &x.a)
-
-
-cdef bint same_layout(const fnn_array *a, const fnn_array *b) noexcept:
-    """Whether two arrays have the same shape and dtype, and elements in the same places."""
-    cdef int i
-    if a.ndim != b.ndim or a.dtype != b.dtype:
-        return False
-    for i in range(a.ndim):
-        if a.shape[i] != b.shape[i]:
-            return False
-    return laid_out_alike(a, b)
 
 
 cdef dict references_of(list arrays, list owners):

@@ -99,7 +99,6 @@ cdef class Replay:
         cdef int i
         cdef Array there
         cdef const fnn_array *value
-        cdef Loans loans = self.loans
         cdef dict made = None
         if is_recorded():
             raise RecordingError(f"{user_line()}: a recording was run while a function was recorded")
@@ -108,19 +107,18 @@ cdef class Replay:
             for i in range(len(self.arguments)):
                 there = <Array>self.arguments[i]
                 value = &(<Array?>arguments[i]).a if values == NULL else values[i]
-                if loans is None or not loans.lend(i, value, arguments[i]):
+                if self.loans is None or not self.loans.lend(i, value, arguments[i]):
                     copy_values(value, &there.a)
                     there.owner.version += 1
-            if loans is not None:
-                loans.filled = True
-                made = loans.fresh()
+            if self.loans is not None:
+                made = self.loans.fresh()
             self.attributes.prepare()
             self.ready.execute(1, 0)
             self.attributes.settle()
             return copied(self.result, made)
         finally:
-            if loans is not None:
-                loans.end()
+            if self.loans is not None:
+                self.loans.end()
             self.ready.leave()
 
 
@@ -148,31 +146,13 @@ cdef bint alike(const fnn_array *a, const fnn_array *b) noexcept:
     Another order would be as good for most ops, but sums go through memory as it lies, so that the eager
     function's last bits depend on it.
     """
-    cdef int i
-    cdef bint same = True
     cdef fnn_array order
-    if a.ndim != b.ndim or a.dtype != b.dtype:
+    if not same_shape(a, b):
         return False
-    for i in range(a.ndim):
-        if a.shape[i] != b.shape[i]:
-            return False
-        same &= a.stride[i] == b.stride[i] or a.shape[i] <= 1
-    if same:
+    if laid_out_alike(a, b):
         return True
-    order.ndim = a.ndim
-    for i in range(a.ndim):
-        order.shape[i] = a.shape[i]
-    lay_out_like(&order, a)
+    lay_out_copy(&order, a)
     return laid_out_alike(&order, b)
-
-
-cdef inline bint laid_out_alike(const fnn_array *a, const fnn_array *b) noexcept nogil:
-    """Of arrays of one shape: whether their elements lie in the same places."""
-    cdef int i
-    for i in range(a.ndim):
-        if a.stride[i] != b.stride[i] and a.shape[i] > 1:
-            return False
-    return True
 
 
 cdef int copy_values(const fnn_array *source, const fnn_array *target) except -1:
