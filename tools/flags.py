@@ -8,6 +8,7 @@ FLAGS += ["-fvisibility=hidden", "-Wall", "-Wextra"]
 # again and no faster (measured by every row of bench/ and tests/cases.py). What plain loops gain by -O3 is
 # -O2 with vectors wherever they pay, but for a second, shorter copy of each loop.
 FLAGS += ["-fvect-cost-model=dynamic", "--param=vect-epilogues-nomask=0", "-ffunction-sections"]
+FLAGS += ["-fno-align-functions", "-fno-align-jumps", "-fno-align-labels"]
 # Kernels compute with the bits of real numbers, where integers may wrap around.
 FLAGS += ["-fwrapv"]
 # No exception passes through C; only Windows wants to know how to go back all the same.

@@ -114,8 +114,8 @@ int fnn_conv_direct_prepare(const fnn_conv *conv, fnn_conv_direct *d) {
   int64_t rows = ceil_div(d->out_size[0], d->spread[0]);
   if (d->width == 1)
     d->dots = d->groups * d->outputs * d->spread[1] == 1 ? CONV_DOTS_ALONG : CONV_DOTS_DOWN;
-  d->slide = d->width == d->kernels->lanes && d->kernel[1] == 3 && d->stride[1] == 1 &&
-             d->dilation[1] == 1;
+  d->slide = d->kernels->conv.slide && d->width == d->kernels->lanes && d->kernel[1] == 3 &&
+             d->stride[1] == 1 && d->dilation[1] == 1;
   const fnn_gemm_kernels *gemm = &d->kernels->gemm;
   d->height = even(cols,
                    d->dots == CONV_DOTS_ALONG      ? gemm->dot_wide_cols
