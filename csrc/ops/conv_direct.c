@@ -65,17 +65,23 @@ static void conv_copy_row(const fnn_conv_direct *d, const char *from, int64_t pi
   }
 }
 
+/* The rows and columns of the input that a task's taps meet, padding among them. */
+static void conv_reach(const fnn_conv_direct *d, const conv_task *t, const fnn_conv_axis *axis,
+                       int64_t from[2], int64_t to[2]) {
+  for (int i = 0; i < 2; i++) {
+    from[i] = t->begin[i] * d->advance[i] + axis[i].offset;
+    to[i] = (t->end[i] - 1) * d->advance[i] + axis[i].offset +
+            (axis[i].count - 1) * axis[i].offset_step + 1;
+  }
+}
+
 /* The input under a task, in place or copied with zeros where it ends. */
 static conv_source conv_strip(const fnn_conv_direct *d, const conv_task *t,
                               const fnn_conv_axis *axis, char *scratch) {
   const char *image =
       d->in + (t->image * d->in_image + t->group * d->channels * d->in_channel) * d->size;
   int64_t from[2], to[2];
-  for (int i = 0; i < 2; i++) {
-    from[i] = t->begin[i] * d->advance[i] + axis[i].offset;
-    to[i] = (t->end[i] - 1) * d->advance[i] + axis[i].offset +
-            (axis[i].count - 1) * axis[i].offset_step + 1;
-  }
+  conv_reach(d, t, axis, from, to);
   int lies = d->in_channel == 1 || d->channels == 1;
   int together = axis[1].count == 1 || axis[1].offset_step != 1 || d->in_step[1] == d->channels;
   if (lies && together && from[1] >= 0 && to[1] <= d->in_size[1]) {
@@ -277,26 +283,51 @@ static conv_task conv_task_at(const fnn_conv_direct *d, const conv_list *list, i
   return t;
 }
 
-/* What of task `next` is fetched during t: the panels of another block. */
-static void conv_look_ahead(const fnn_conv_direct *d, const char *packed, const conv_task *next,
-                            conv_task *t) {
-  if (next->block == t->block && next->group == t->group) return;
+/* --- what the next task reads, fetched meanwhile --- */
+
+static void conv_panels_ahead(const fnn_conv_direct *d, const char *packed, const conv_task *next,
+                              conv_task *t) {
   int64_t first = next->block * d->block, panel = d->panel_elements * d->size;
   t->ahead = packed + (next->group * d->panels + first) * panel;
   t->lines = at_most(d->block, d->panels - first) * panel / LINE;
 }
 
+/* Where it lies in one piece. */
+static void conv_input_ahead(const fnn_conv_direct *d, const conv_task *next, conv_task *t) {
+  const fnn_conv_axis axis[2] = {fnn_conv_phase(d, 0, next->phase[0]),
+                                 fnn_conv_phase(d, 1, next->phase[1])};
+  int64_t from[2], to[2];
+  if (d->flat || d->in_channel != 1 || !axis[0].count || !axis[1].count) return;
+  conv_reach(d, next, axis, from, to);
+  for (int i = 0; i < 2; i++) {
+    from[i] = at_least(from[i], 0);
+    to[i] = at_most(to[i], d->in_size[i]);
+  }
+  int64_t rows = to[0] - from[0], cols = to[1] - from[1];
+  if (rows > 1 && d->in_step[0] != cols * d->in_step[1]) return;
+  int64_t at = next->image * d->in_image + from[0] * d->in_step[0] + from[1] * d->in_step[1];
+  t->ahead = d->in + at * d->size;
+  t->lines = rows * cols * d->in_step[1] * d->size / LINE;
+}
+
+/* Threads draw tasks; what the next one of a thread will be is known where it draws ahead or has some at once, and
+ * else a guess. */
 static void conv_run_tasks(const fnn_conv_direct *d, const char *packed, const fnn_chain *chain,
                            char *scratch, fnn_team *team) {
   conv_list list = conv_cut(d, team->size);
-  int64_t draws = ceil_div(list.count, list.each), next = draws;
+  int64_t draws = ceil_div(list.count, list.each), next;
   for (int64_t i = fnn_take(team); i < draws; i = next) {
-    if (list.ahead) next = fnn_take(team);
-    for (int64_t j = i * list.each; j < at_most(list.count, (i + 1) * list.each); j++) {
+    next = list.ahead ? fnn_take(team) : i + team->size;
+    int64_t end = at_most(list.count, (i + 1) * list.each);
+    for (int64_t j = i * list.each; j < end; j++) {
       conv_task task = conv_task_at(d, &list, j);
-      if (list.ahead && next < draws) {
-        conv_task then = conv_task_at(d, &list, next * list.each);
-        conv_look_ahead(d, packed, &then, &task);
+      int64_t after = j + 1 < end ? j + 1 : next * list.each;
+      if (after < list.count) {
+        conv_task then = conv_task_at(d, &list, after);
+        if (then.block == task.block && then.group == task.group)
+          conv_input_ahead(d, &then, &task);
+        else if (list.ahead)
+          conv_panels_ahead(d, packed, &then, &task);
       }
       if (task.begin[0] < task.end[0] && task.begin[1] < task.end[1])
         conv_run_task(d, &task, packed, chain, scratch);
