@@ -65,10 +65,11 @@ def draw(results, path):
     ends, curves = figure.subplots(1, 2)
     for i, (name, (history, seen, new)) in enumerate(results.items()):
         ends.plot([new, seen], [-i, -i], color=f"C{i}", lw=7, solid_capstyle="butt")
-        ends.text(seen + 0.005, -i, f"{seen - new:.0%}", va="center")
+        ends.text(max(seen, new) + 0.005, -i, f"{seen - new:.0%}", va="center")
         curves.plot(history["val_accuracy"], color=f"C{i}", label=name)
         curves.plot(history["accuracy"], color=f"C{i}", ls=":")
-    ends.set(title="from test to training accuracy: the gap", xlim=(0.4, 1.06))
+    ends.set(title="from test to training accuracy: the gap")
+    ends.margins(x=0.15)
     ends.set_yticks([-i for i in range(len(results))], list(results))
     curves.set(title="held-out (line) and training (dots) accuracy", xlabel="epoch")
     curves.legend(fontsize=8)
