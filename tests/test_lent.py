@@ -323,26 +323,6 @@ def test_nothing_of_the_callers_is_used_or_held_afterwards():
     assert not compiled.latest.result.numpy().any()
 
 
-def test_memory_that_moves_meanwhile():
-    """Another thread has a tensor use other memory while a program runs on what it had."""
-    compiled = ready(lambda x: fastnn.tanh(x).sum(), data(LARGE * 40))
-    x, over = Tensor(data(LARGE * 40, seed=1)), False
-    values = [x.clone() for _ in range(2)]
-    expected = compiled(values[0]).item()
-
-    def exchange():
-        while not over:
-            for value in values:
-                x._rebind(value.clone())
-
-    thread = threading.Thread(target=exchange)
-    thread.start()
-    found = {compiled(x).item() for _ in range(50)}
-    over = True
-    thread.join()
-    assert found == {expected}
-
-
 def test_threads_with_one_function():
     compiled = ready(lambda x: (x * 2 + 1, x.sum()), data(LARGE))
     wrong = []

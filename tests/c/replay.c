@@ -1,5 +1,5 @@
 /* replay.c: recorded programs, without Python: the same bits as launches one by one, at any number of threads,
- * whoever joins, and from several threads at once; also run under ThreadSanitizer. */
+ * whoever joins, from several threads at once, and on memory that is elsewhere for a run; also run under ThreadSanitizer. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,6 +137,48 @@ static void a_failure_ends_the_run(void) {
   free(n);
 }
 
+static float *copied(const float *x, size_t size) {
+  float *copy = malloc(size);
+  CHECK(copy != NULL);
+  return memcpy(copy, x, size);
+}
+
+/* What is read and what is made lie elsewhere for a run, and memory that is gone afterwards is used no more. */
+static void on_other_memory(void) {
+  net *eager = malloc(sizeof *eager), *own = malloc(sizeof *own), *before = malloc(sizeof *before);
+  fill(eager, 0), fill(own, 0);
+  memset(own->x, 0, sizeof own->x);
+  fnn_set_threads(2);
+  fnn_program *program = program_of(own);
+  fnn_loans *loans = fnn_loans_new(program, (void *[]){own->x, own->h},
+                                   (int64_t[]){sizeof own->x, sizeof own->h}, 2);
+  CHECK(loans != NULL && !fnn_loan_written(loans, 0) && fnn_loan_written(loans, 1));
+  CHECK(fnn_loan_taken(loans, own->w, 4) && fnn_loan_taken(loans, own->x + 1, 4));
+  CHECK(fnn_loan_taken(loans, (char *)own->g + sizeof own->g - 1, 1));
+  CHECK(!fnn_loan_taken(loans, eager, sizeof *eager));
+  CHECK(!fnn_loan_taken(loans, own->labels, sizeof own->labels));
+  for (int round = 0; round < 3; round++) {
+    float *x = copied(eager->x, sizeof eager->x), *h = malloc(sizeof eager->h);
+    fnn_loan_move(loans, 0, x);
+    fnn_loan_move(loans, 1, h);
+    launch_all(eager, 1);
+    run(program, 1);
+    fnn_loans_return(loans);
+    CHECK(memcmp(h, eager->h, sizeof eager->h) == 0);
+    CHECK(memcmp(own->w, eager->w, sizeof eager->w) == 0 && own->total == eager->total);
+    free(x), free(h);
+  }
+  memset(before->h, 0, sizeof before->h);
+  CHECK(memcmp(own->h, before->h, sizeof own->h) == 0);
+  memcpy(own->x, eager->x, sizeof own->x);
+  launch_all(eager, 1);
+  run(program, 1); /* on its own memory again */
+  CHECK(memcmp(own->h, eager->h, sizeof own->h) == 0 && own->loss == eager->loss);
+  fnn_loans_free(loans);
+  fnn_program_free(program);
+  free(eager), free(own), free(before);
+}
+
 static void *train(void *arg) {
   net *n = arg;
   fnn_program *program = program_of(n);
@@ -168,6 +210,7 @@ static void several_at_once(void) {
 int main(void) {
   same_bits_as_launches();
   a_failure_ends_the_run();
+  on_other_memory();
   several_at_once();
   printf("replay: all passed (%s)\n", fnn_threads_backend());
   return 0;
