@@ -211,9 +211,13 @@ def tiny_workloads() -> list[Workload]:
         found.append(Workload(f"{name} step", "step", net, 4))
         found.append(Workload(f"{name} memory", "memory", net, 4))
         found.append(Workload(f"{name} inference", "inference", net, 2))
-    for net in (zoo.unet((2, 3), 4), zoo.series(), zoo.convnext(2, 3), zoo.excited(16, 3)):
-        found.append(Workload(f"{len(net.layers)} layers, step", "step", net, 2))
-        found.append(Workload(f"{len(net.layers)} layers, inference", "inference", net, 2))
+    parts = {
+        "unet": zoo.unet((2, 3), 4), "series": zoo.series(), "ConvNeXt": zoo.convnext(2, 3),
+        "squeeze-excite": zoo.excited(16, 3),
+    }  # fmt: skip
+    for name, net in parts.items():
+        found.append(Workload(f"{name} step", "step", net, 2))
+        found.append(Workload(f"{name} inference", "inference", net, 2))
     layer = ImageNet((3, 5, 5), (Conv(3, 3),), "sgd", 0.01)
     found += [Workload(f"conv {d}", "conv", layer, 2, direction=d) for d in DIRECTIONS]
     return found
