@@ -36,6 +36,12 @@ def compiler() -> list[str]:
     return next((shlex.split(name) for name in names if shutil.which(shlex.split(name)[0])), [])
 
 
+def takes(cc: list[str], flag: str) -> bool:
+    """Does the compiler know this flag?"""
+    probe = [*cc, "-Werror", flag, "-fsyntax-only", "-xc", "-"]
+    return subprocess.run(probe, input=b"int x;\n", capture_output=True).returncode == 0
+
+
 def build(variant: str, cc: list[str], machine: str, teams: list[str], extra: list[str]) -> Path:
     """Compile the library and the tests, and link them with each team; returns the programs' folder."""
     folder = ROOT / "build" / "c" / variant
@@ -43,7 +49,8 @@ def build(variant: str, cc: list[str], machine: str, teams: list[str], extra: li
     isas = ISAS.get(machine, {"portable": []})
     if os.environ.get("FASTNN_ISAS"):
         isas = {name: isas[name] for name in os.environ["FASTNN_ISAS"].split(",")}
-    common = FLAGS + extra + [f"-DFNN_ISA_{name.upper()}=1" for name in isas]
+    common = [flag for flag in FLAGS if takes(cc, flag)] + extra
+    common += [f"-DFNN_ISA_{name.upper()}=1" for name in isas]
     jobs = [(ROOT / f"csrc/isa/{name}.c", common + flags) for name, flags in isas.items()]
     for source in sorted(ROOT.glob("csrc/ops/*.c")) + sorted(ROOT.glob("csrc/runtime/*.c")):
         if not source.name.startswith("team_"):
