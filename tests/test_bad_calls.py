@@ -35,6 +35,12 @@ def test_what_cannot_be_called(function):
         fastnn.profile(function)
 
 
+def test_dtypes_that_no_kernel_has_are_named():
+    x, y = Tensor(X), Tensor(X.astype(np.int64))
+    with wrong(TypeError, r"neg: .*\(dtypes: float32, int64\)"):
+        fastnn._core.launch(fastnn._core.ops.neg, (x, y))
+
+
 @pytest.mark.parametrize(
     ("limit", "error", "message"),
     [

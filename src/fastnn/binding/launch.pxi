@@ -85,8 +85,8 @@ cdef raise_failure(int op, fnn_status status, fnn_failure *why, tuple arrays):
         raise ValueError(f"{op_info(op)[0]}: {message}")
     shapes = ", ".join("none" if x is None else str(x.shape) for x in arrays)
     if status == FNN_ERR_DTYPE:
-        codes = ", ".join("none" if x is None else str(getattr(x, "dtype", x.code)) for x in arrays)
-        raise TypeError(f"{op_info(op)[0]}: {message or 'dtypes do not fit'} (dtypes: {codes})")
+        names = ", ".join("none" if x is None else DTYPE_NAMES[x.code] for x in arrays)
+        raise TypeError(f"{op_info(op)[0]}: {message or 'dtypes do not fit'} (dtypes: {names})")
     raise ValueError(f"{op_info(op)[0]}: {message or 'shapes do not fit'} (shapes: {shapes})")
 
 

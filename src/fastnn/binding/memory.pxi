@@ -14,6 +14,7 @@ FORMAT[2] = b"q"
 FORMAT[3] = b"i"
 FORMAT[4] = b"B"
 FORMAT[5] = b"?"
+DTYPE_NAMES = ("float32", "float64", "int64", "int32", "uint8", "bool")
 
 
 cdef int code_of_format(const char *format, Py_ssize_t itemsize) noexcept:
