@@ -8,8 +8,10 @@
  * and store these. On a Zen 5, 128 channels came to 79 % of the peak with 128 pixels, to 86 % with 392. */
 #define STRIP_BYTES (128 << 10)
 #define STRIP_PIXELS 256
-/* Work of a task, at least, and tasks, at most; so many even where pixels do not suffice for parts. */
+/* Work of a task, at least, by arithmetic or by what is read, and tasks, at most; so many even where pixels do
+ * not suffice for parts. */
 #define TASK_FLOPS 4e6
+#define TASK_BYTES 3e5
 #define TASKS FNN_GRAD_W_PARTS
 #define WIDE_TASKS 8
 /* Pixels of a part, at least, so that to add up the parts costs a few percent; bytes of all parts. */
@@ -114,8 +116,8 @@ static void grad_w_tile(fnn_grad_w *g) {
 
 /* Parts first, as they copy nothing twice, a power of two of them, which most numbers of threads share evenly;
  * then outputs, then channels. */
-static void grad_w_tasks(fnn_grad_w *g, double flops) {
-  double wanted = flops / TASK_FLOPS;
+static void grad_w_tasks(fnn_grad_w *g, double flops, double read) {
+  double wanted = flops / TASK_FLOPS > read / TASK_BYTES ? flops / TASK_FLOPS : read / TASK_BYTES;
   int64_t tasks = wanted < 1 ? 1 : wanted > TASKS ? TASKS : (int64_t)wanted;
   int64_t pixels = g->images * g->out[0] * g->out[1];
   int64_t bytes = g->groups * g->outputs * g->channels * g->kernel[0] * g->kernel[1] * g->size;
@@ -124,6 +126,9 @@ static void grad_w_tasks(fnn_grad_w *g, double flops) {
   int64_t left = ceil_div(at_most(tasks, WIDE_TASKS), g->parts * g->groups);
   int64_t kernel = g->kernel[0] * g->kernel[1];
   int64_t narrow = at_least(LEAST_WIDTH, LEAST_KERNEL_WIDTH / kernel);
+  if (kernel > 1 && left > 1) /* few pixels: an image, say */
+    while (narrow > g->lanes && ceil_div(g->outputs, narrow) * ceil_div(g->channels, narrow) < 4)
+      narrow /= 2;
   int64_t wide = at_least(MOST_WIDTH, MOST_KERNEL_WIDTH / kernel);
   int64_t unit = g->turned ? g->cols * g->lanes : g->rows;
   g->o_each = even(g->outputs, at_most(wide, at_least(narrow, ceil_div(g->outputs, left))), unit);
@@ -160,7 +165,7 @@ int fnn_grad_w_prepare(const fnn_conv *conv, fnn_grad_w *g) {
   grad_w_read(conv, g);
   grad_w_form(g);
   grad_w_tile(g);
-  grad_w_tasks(g, fnn_conv_flops(conv));
+  grad_w_tasks(g, fnn_conv_flops(conv), fnn_bytes(&conv->x) + fnn_bytes(&conv->y));
   grad_w_strips(g);
   int alone = g->groups * g->o_tasks * g->c_tasks * g->strips[2] == 1;
   g->ahead[0] = alone && g->x_step[1] == g->in[1] * g->channels;
