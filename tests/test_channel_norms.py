@@ -174,6 +174,24 @@ def test_a_mean_far_from_zero(first):
     np.testing.assert_allclose(y, want, atol=2e-3, rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("shape", "groups"),
+    [((2, 5, 5, 200), 2), ((2, 3, 3, 1200), 3), ((3, 20, 20, 70), 1), ((2, 4, 4, 130), 130)],
+    ids=str,
+)
+def test_wide_groups_of_channels_with_means_far_apart(shape, groups, isa):
+    """Groups that are joined in blocks, that reach over the strips of a task, of several chunks."""
+    x, dy, w, b, _ = draw(shape)
+    x += np.arange(shape[-1], dtype="f4") % 89
+    want = normalise(x, dy, w, b, None, LIMITS[None], None, groups)
+    a, v, o = images(x, requires_grad=True), Tensor(w, requires_grad=True), Tensor(b)
+    y = fn.group_norm(a, groups, v, o, 1e-3)
+    y.backward(images(dy))
+    for got, e in zip((y.detach(), a.grad), want, strict=False):
+        np.testing.assert_allclose(got.numpy().transpose(0, 2, 3, 1), e, rtol=2e-4, atol=2e-4)
+    np.testing.assert_allclose(v.grad.numpy(), want[2], rtol=2e-4, atol=2e-3)
+
+
 def test_infinite_values_stay_in_their_channel():
     x = draw((4, 8, 8, 16))[0]
     x[0, 0, 0, 3] = np.inf

@@ -20,7 +20,7 @@
 
 #include <math.h>
 
-#define BLOCK 64 /* channels whose statistics are joined at once */
+#define BLOCK 64 /* channels, or statistics, that are joined at once */
 
 /* --- checks --- */
 
@@ -102,7 +102,12 @@ fnn_status fnn_batch_norm_plan(const fnn_call *call, fnn_plan *plan, fnn_failure
   return FNN_OK;
 }
 
-/* --- statistics: a chunk's mean and sum of squares around it, two doubles for each channel --- */
+/* --- statistics: a chunk's means and then its sums of squares around them, by channel --- */
+
+static double *moments_at(const fnn_channels *c, double *states, int64_t slab, int64_t chunk,
+                          int64_t channel) {
+  return states + 2 * (slab * c->chunks + chunk) * c->channels + channel;
+}
 
 /* Sums of a piece's columns of x - shift and of its square. */
 static void sum_piece(const fnn_channels *c, const fnn_channels_piece *p, const double *shift,
@@ -119,7 +124,7 @@ static void sum_piece(const fnn_channels *c, const fnn_channels_piece *p, const 
 static void shift_of(const fnn_channels *c, const fnn_channels_piece *p, double *shift) {
   int dtype = c->x->dtype;
   fnn_channels_piece few = *p;
-  double s0[FNN_CHANNELS_WIDE], s1[FNN_CHANNELS_WIDE];
+  double s0[FNN_CHANNELS_WIDE], s1[FNN_CHANNELS_WIDE], mean[FNN_CHANNELS_WIDE];
   few.lines = 1;
   few.m = fnn_smaller(p->m, c->fold < 4 ? 4 / c->fold : 1);
   if (few.m) few.tail = 0;
@@ -128,92 +133,123 @@ static void shift_of(const fnn_channels *c, const fnn_channels_piece *p, double 
   fnn_channels_zero(p, s0);
   fnn_channels_zero(p, s1);
   sum_piece(c, &few, shift, s0, s1);
+  fnn_channels_totals(dtype, p, s0, mean);
   for (int64_t i = 0; i < p->width; i++) {
-    double mean = fnn_channels_total(dtype, p, s0, i) / (double)of;
-    fnn_line_put(dtype, shift, i, isfinite(mean) ? mean : 0);
+    mean[i] /= (double)of;
+    mean[i] = mean[i] - mean[i] == 0 ? mean[i] : 0; /* finite */
   }
+  fnn_line_put(dtype, p->width, mean, shift);
   fnn_channels_repeat(c, p, shift);
+}
+
+/* Sums of n numbers less a shift and of their squares become the mean and the squares around it. */
+static void centered(int64_t width, double n, const double *restrict shift, double *restrict mean,
+                     double *restrict squares) {
+  for (int64_t i = 0; i < width; i++) {
+    double sum = mean[i], rest = squares[i] - sum * sum / n;
+    mean[i] = shift[i] + sum / n;
+    squares[i] = rest < 0 ? 0 : rest;
+  }
 }
 
 static void chunk_moments(const fnn_channels *c, const fnn_channels_piece *p, double *states) {
   int dtype = c->x->dtype;
   double shift[FNN_CHANNELS_WIDE], s0[FNN_CHANNELS_WIDE], s1[FNN_CHANNELS_WIDE];
-  double n = (double)fnn_channels_counted(c, p->chunk);
+  double *mean = moments_at(c, states, p->slab, p->chunk, p->channel);
   shift_of(c, p, shift);
   fnn_channels_zero(p, s0);
   fnn_channels_zero(p, s1);
   sum_piece(c, p, shift, s0, s1);
-  for (int64_t i = 0; i < p->width; i++) {
-    double sum = fnn_channels_total(dtype, p, s0, i);
-    double squares = fnn_channels_total(dtype, p, s1, i) - sum * sum / n;
-    double *state = states + 2 * ((p->slab * c->chunks + p->chunk) * c->channels + p->channel + i);
-    state[0] = fnn_line_at(dtype, shift, i) + sum / n;
-    state[1] = squares < 0 ? 0 : squares;
+  fnn_channels_totals(dtype, p, s0, mean);
+  fnn_channels_totals(dtype, p, s1, mean + c->channels);
+  fnn_line_get(dtype, p->width, shift, s0);
+  centered(p->width, (double)fnn_channels_counted(c, p->chunk), s0, mean, mean + c->channels);
+}
+
+/* The means and squares of n numbers in each of `width` places, joined by those of `more` others. */
+static void join(int64_t width, double *restrict mean, double *restrict squares, double n,
+                 const double *restrict means, const double *restrict others, double more) {
+  double part = more / (n + more), both = n * part;
+  for (int64_t i = 0; i < width; i++) {
+    double d = means[i] - mean[i];
+    mean[i] += d * part;
+    squares[i] += others[i] + d * d * both;
   }
 }
 
-/* The mean and squares of n numbers, joined by those of `more` others. */
-static void join(double *mean, double *squares, double n, const double *other, double more) {
-  double d = other[0] - *mean, part = more / (n + more);
-  *mean += d * part;
-  *squares += other[1] + d * d * (n * part);
-}
-
 /* Those of all chunks of a slab, for `width` channels from one. */
-static void slab_moments(const fnn_channels *c, const double *states, int64_t slab, int64_t channel,
+static void slab_moments(const fnn_channels *c, double *states, int64_t slab, int64_t channel,
                          int64_t width, double *mean, double *squares) {
   double n = 0;
   for (int64_t i = 0; i < width; i++) mean[i] = squares[i] = 0;
   for (int64_t chunk = 0; chunk < c->chunks; chunk++) {
-    const double *from = states + 2 * ((slab * c->chunks + chunk) * c->channels + channel);
+    const double *from = moments_at(c, states, slab, chunk, channel);
     double more = (double)fnn_channels_counted(c, chunk);
-    for (int64_t i = 0; i < width; i++) join(&mean[i], &squares[i], n, from + 2 * i, more);
+    join(width, mean, squares, n, from, from + c->channels, more);
     n += more;
   }
 }
 
-/* The running statistics of a channel after this batch. */
-static void update_running(const fnn_call *call, int64_t channel, double n, double mean,
-                           double variance) {
-  const fnn_array *running = &call->arrays[10], *tracked = &call->arrays[12];
-  double now[2] = {mean, variance * (n > 1 ? n / (n - 1) : 1)}, move = call->scalars[1].f;
-  if (move < 0) move = fnn_present(tracked) ? 1 / (double)(*(int64_t *)tracked->data + 1) : 0;
-  for (int i = 0; i < 2; i++)
-    if (fnn_present(&running[i]))
-      fnn_real_put(&running[i], channel,
-                   (1 - move) * fnn_real_at(&running[i], channel) + move * now[i]);
+/* Those of `size` channels together. */
+static void group_moments(const fnn_channels *c, double *states, int64_t slab, int64_t channel,
+                          int64_t size, double *mean, double *squares) {
+  double means[BLOCK], others[BLOCK], n = 0, count = (double)c->count;
+  *mean = *squares = 0;
+  for (int64_t i = 0; i < size; i += BLOCK) {
+    int64_t width = fnn_smaller(BLOCK, size - i);
+    double middle = 0, around = 0;
+    slab_moments(c, states, slab, channel + i, width, means, others);
+    for (int64_t k = 0; k < width; k++) middle += means[k];
+    middle /= (double)width;
+    for (int64_t k = 0; k < width; k++)
+      around += others[k] + count * (means[k] - middle) * (means[k] - middle);
+    join(1, mean, squares, n, &middle, &around, (double)width * count);
+    n += (double)width * count;
+  }
 }
 
-static void put_statistic(const fnn_call *call, const fnn_channels *c, int64_t i, double n,
-                          double mean, double squares) {
-  fnn_real_put(c->mean, i, n > 0 ? mean : NAN);
-  fnn_real_put(c->rstd, i, 1 / sqrt(squares / n + call->scalars[0].f));
-  if (call->op == FNN_OP_batch_norm && n > 0) update_running(call, i, n, mean, squares / n);
+/* A running statistic of `width` channels moves to now * factor. */
+static void update_running(const fnn_array *running, int64_t channel, int64_t width, double move,
+                           const double *now, double factor) {
+  double values[BLOCK];
+  if (!fnn_present(running)) return;
+  fnn_line_get(running->dtype, width, fnn_at(running, channel), values);
+  for (int64_t i = 0; i < width; i++) values[i] = (1 - move) * values[i] + move * (now[i] * factor);
+  fnn_line_put(running->dtype, width, values, fnn_at(running, channel));
+}
+
+/* Statistics [at, at + width), each of n numbers. */
+static void put_statistics(const fnn_call *call, const fnn_channels *c, int64_t at, int64_t width,
+                           double n, double *mean, double *squares) {
+  double rstd[BLOCK], eps = call->scalars[0].f;
+  for (int64_t i = 0; i < width; i++) {
+    if (n == 0) mean[i] = NAN;
+    squares[i] /= n;
+    rstd[i] = 1 / sqrt(squares[i] + eps);
+  }
+  fnn_line_put(c->x->dtype, width, mean, fnn_at(c->mean, at));
+  fnn_line_put(c->x->dtype, width, rstd, fnn_at(c->rstd, at));
+  if (call->op != FNN_OP_batch_norm || n == 0) return;
+  const fnn_array *running = &call->arrays[10], *tracked = &call->arrays[12];
+  double move = call->scalars[1].f;
+  if (move < 0) move = fnn_present(tracked) ? 1 / (double)(*(int64_t *)tracked->data + 1) : 0;
+  update_running(&running[0], at, width, move, mean, 1);
+  update_running(&running[1], at, width, move, squares, n > 1 ? n / (n - 1) : 1);
 }
 
 /* Statistics [begin, end), numbered slab by slab. */
-static void finish_moments(const fnn_call *call, const fnn_channels *c, const double *states,
+static void finish_moments(const fnn_call *call, const fnn_channels *c, double *states,
                            fnn_range mine) {
   double mean[BLOCK], squares[BLOCK];
-  int64_t size = c->channels / c->groups;
-  for (int64_t at = mine.begin; at < mine.end;) {
-    int64_t slab = at / c->groups, channel = at % c->groups * size;
-    if (size == 1) { /* some channels at once */
-      int64_t n = fnn_smaller(BLOCK, fnn_smaller(mine.end - at, c->channels - channel));
-      slab_moments(c, states, slab, channel, n, mean, squares);
-      for (int64_t i = 0; i < n; i++)
-        put_statistic(call, c, at + i, (double)c->count, mean[i], squares[i]);
-      at += n;
-      continue;
-    }
-    double total[2] = {0, 0}, n = 0;
-    for (int64_t i = 0; i < size; i++) {
-      double one[2];
-      slab_moments(c, states, slab, channel + i, 1, &one[0], &one[1]);
-      join(&total[0], &total[1], n, one, (double)c->count);
-      n += (double)c->count;
-    }
-    put_statistic(call, c, at++, n, total[0], total[1]);
+  for (int64_t at = mine.begin, width; at < mine.end; at += width) {
+    int64_t size = c->channels / c->groups, slab = at / c->groups, group = at % c->groups;
+    width = fnn_smaller(BLOCK, fnn_smaller(mine.end - at, c->groups - group));
+    if (size == 1)
+      slab_moments(c, states, slab, group, width, mean, squares);
+    else
+      for (int64_t i = 0; i < width; i++)
+        group_moments(c, states, slab, (group + i) * size, size, &mean[i], &squares[i]);
+    put_statistics(call, c, at, width, (double)(c->count * size), mean, squares);
   }
 }
 
@@ -222,14 +258,17 @@ static void finish_moments(const fnn_call *call, const fnn_channels *c, const do
 void fnn_channels_ready(const fnn_channels *c, const fnn_channels_piece *p, double eps,
                         fnn_channels_table *t) {
   int dtype = c->x->dtype;
-  for (int64_t i = 0; i < p->width; i++) {
-    int64_t channel = p->channel + i, s = p->slab * c->groups + fnn_channels_group(c, channel);
-    double rstd = fnn_real_at(c->rstd, s);
-    if (eps >= 0) rstd = 1 / sqrt(rstd + eps);
-    fnn_line_put(dtype, t->center, i, fnn_real_at(c->mean, s));
-    fnn_line_put(dtype, t->scale, i, rstd * fnn_value_or(c->weight, channel, 1));
-    fnn_line_put(dtype, t->offset, i, fnn_value_or(c->bias, channel, 0));
-  }
+  double line[FNN_CHANNELS_WIDE], scale[FNN_CHANNELS_WIDE];
+  fnn_channels_spread(c, c->mean, p->slab, p->channel, p->width, line);
+  fnn_line_put(dtype, p->width, line, t->center);
+  fnn_channels_spread(c, c->rstd, p->slab, p->channel, p->width, line);
+  fnn_channels_values(c->weight, p->channel, p->width, 1, scale);
+  if (eps >= 0)
+    for (int64_t i = 0; i < p->width; i++) line[i] = 1 / sqrt(line[i] + eps);
+  for (int64_t i = 0; i < p->width; i++) scale[i] *= line[i];
+  fnn_line_put(dtype, p->width, scale, t->scale);
+  fnn_channels_values(c->bias, p->channel, p->width, 0, line);
+  fnn_line_put(dtype, p->width, line, t->offset);
   fnn_channels_repeat(c, p, t->center);
   fnn_channels_repeat(c, p, t->scale);
   fnn_channels_repeat(c, p, t->offset);

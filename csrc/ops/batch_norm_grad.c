@@ -23,7 +23,7 @@ typedef struct {
   fnn_channels_limits limits;
   const fnn_array *g; /* where the first pass puts g; NULL if it does not */
   int fixed;          /* statistics that do not depend on x */
-  double *sums;       /* of g and of g (x - mean), by slab, chunk and channel */
+  double *sums;       /* by slab and chunk: of g, and then of g (x - mean), by channel */
 } gradient;
 
 static gradient gradient_of(const fnn_call *call, const fnn_team *team) {
@@ -42,7 +42,7 @@ static gradient gradient_of(const fnn_call *call, const fnn_team *team) {
 }
 
 static double *sums_at(const gradient *r, int64_t slab, int64_t chunk, int64_t channel) {
-  return r->sums + 2 * ((slab * r->c.chunks + chunk) * r->c.channels + channel);
+  return r->sums + 2 * (slab * r->c.chunks + chunk) * r->c.channels + channel;
 }
 
 static void sum_piece(const gradient *r, const fnn_channels_piece *p,
@@ -61,22 +61,27 @@ static void sum_piece(const gradient *r, const fnn_channels_piece *p,
       k->sums(1, p->tail, 0, fnn_at(&a[X], last), fnn_at(&a[DY], last), fnn_at(more, last),
               fnn_at(y, last), f, r->limits, r->g ? fnn_at(r->g, last) : NULL, s0, s1);
   }
-  for (int64_t i = 0; i < p->width; i++) {
-    double *sums = sums_at(r, p->slab, p->chunk, p->channel + i);
-    sums[0] = fnn_channels_total(dtype, p, s0, i);
-    sums[1] = fnn_channels_total(dtype, p, s1, i);
-  }
+  double *sums = sums_at(r, p->slab, p->chunk, p->channel);
+  fnn_channels_totals(dtype, p, s0, sums);
+  fnn_channels_totals(dtype, p, s1, sums + r->c.channels);
+}
+
+static void add_line(int64_t n, const double *restrict more, double *restrict total) {
+  for (int64_t i = 0; i < n; i++) total[i] += more[i];
 }
 
 /* The chunks' sums added up in order, in the place of the first; this thread's share of channels. */
 static void add_chunks(const gradient *r, fnn_team *team) {
-  fnn_range mine = fnn_share(r->c.slabs * r->c.channels, team);
-  for (int64_t i = mine.begin; i < mine.end; i++) {
-    int64_t slab = i / r->c.channels, channel = i % r->c.channels;
+  int64_t channels = r->c.channels;
+  fnn_range mine = fnn_share(r->c.slabs * channels, team);
+  for (int64_t at = mine.begin, n; at < mine.end; at += n) {
+    int64_t slab = at / channels, channel = at % channels;
+    n = fnn_smaller(mine.end - at, channels - channel);
     double *total = sums_at(r, slab, 0, channel);
     for (int64_t chunk = 1; chunk < r->c.chunks; chunk++) {
       const double *more = sums_at(r, slab, chunk, channel);
-      total[0] += more[0], total[1] += more[1];
+      add_line(n, more, total);
+      add_line(n, more + channels, total + channels);
     }
   }
 }
@@ -84,45 +89,58 @@ static void add_chunks(const gradient *r, fnn_team *team) {
 /* dw and db: the slabs' sums. */
 static void put_parameters(const gradient *r, fnn_team *team) {
   const fnn_array *dw = &r->call->arrays[DW], *db = &r->call->arrays[DB];
+  int dtype = r->c.x->dtype;
+  double weight[FNN_CHANNELS_WIDE], bias[FNN_CHANNELS_WIDE], rstd[FNN_CHANNELS_WIDE];
   fnn_range mine = fnn_share(r->c.channels, team);
-  for (int64_t i = mine.begin; i < mine.end; i++) {
-    double weight = 0, bias = 0;
+  for (int64_t at = mine.begin, n; at < mine.end; at += n) {
+    n = fnn_smaller(mine.end - at, FNN_CHANNELS_WIDE);
+    for (int64_t i = 0; i < n; i++) weight[i] = bias[i] = 0;
     for (int64_t slab = 0; slab < r->c.slabs && r->c.tasks; slab++) {
-      const double *sums = sums_at(r, slab, 0, i);
-      int64_t statistic = slab * r->c.groups + fnn_channels_group(&r->c, i);
-      weight += sums[1] * fnn_real_at(r->c.rstd, statistic);
-      bias += sums[0];
+      const double *sums = sums_at(r, slab, 0, at), *dots = sums + r->c.channels;
+      fnn_channels_spread(&r->c, r->c.rstd, slab, at, n, rstd);
+      for (int64_t i = 0; i < n; i++) weight[i] += dots[i] * rstd[i];
+      add_line(n, sums, bias);
     }
-    if (fnn_present(dw)) fnn_real_put(dw, i, weight);
-    if (fnn_present(db)) fnn_real_put(db, i, bias);
+    if (fnn_present(dw)) fnn_line_put(dtype, n, weight, fnn_at(dw, at));
+    if (fnn_present(db)) fnn_line_put(dtype, n, bias, fnn_at(db, at));
   }
 }
 
-/* What a statistic's gradients need: the sums of g w and of g w (x - mean) over its channels. */
-static void group_sums(const gradient *r, int64_t slab, int64_t group, double *total) {
-  int64_t size = r->c.channels / r->c.groups;
-  total[0] = total[1] = 0;
-  for (int64_t i = group * size; i < (group + 1) * size; i++) {
-    const double *sums = sums_at(r, slab, 0, i);
-    double w = fnn_value_or(r->c.weight, i, 1);
-    total[0] += w * sums[0], total[1] += w * sums[1];
+/* What statistics' gradients need: the sums of g w and of g w (x - mean) over the channels that share one, for
+ * each channel of a piece. */
+static void shared_sums(const gradient *r, const fnn_channels_piece *p, double *restrict flat,
+                        double *restrict slope) {
+  const fnn_channels *c = &r->c;
+  int64_t size = c->channels / c->groups;
+  for (int64_t i = 0, channel = p->channel; i < p->width;) {
+    int64_t group = channel / size, next = fnn_smaller((group + 1) * size, p->channel + p->width);
+    const double *sums = sums_at(r, p->slab, 0, group * size), *dots = sums + c->channels;
+    double total = 0, dot = 0;
+    for (int64_t k = 0; k < size; k++) {
+      double w = fnn_present(c->weight) ? fnn_real_at(c->weight, group * size + k) : 1;
+      total += w * sums[k], dot += w * dots[k];
+    }
+    for (; channel < next; channel++, i++) flat[i] = total, slope[i] = dot;
   }
 }
 
 static void ready(const gradient *r, const fnn_channels_piece *p, fnn_channels_table *t) {
   const fnn_channels *c = &r->c;
   int dtype = c->x->dtype;
-  double n = (double)(c->count * (c->channels / c->groups)), total[2] = {0, 0};
-  int64_t known = -1;
+  double n = (double)(c->count * (c->channels / c->groups));
+  double rstd[FNN_CHANNELS_WIDE], gain[FNN_CHANNELS_WIDE];
+  double slope[FNN_CHANNELS_WIDE] = {0}, flat[FNN_CHANNELS_WIDE] = {0};
+  fnn_channels_spread(c, c->rstd, p->slab, p->channel, p->width, rstd);
+  fnn_channels_values(c->weight, p->channel, p->width, 1, gain);
+  if (!r->fixed) shared_sums(r, p, flat, slope);
   for (int64_t i = 0; i < p->width; i++) {
-    int64_t channel = p->channel + i, group = fnn_channels_group(c, channel);
-    double rstd = fnn_real_at(c->rstd, p->slab * c->groups + group);
-    if (group != known && !r->fixed) group_sums(r, p->slab, group, total);
-    known = group;
-    fnn_line_put(dtype, t->gain, i, rstd * fnn_value_or(c->weight, channel, 1));
-    fnn_line_put(dtype, t->slope, i, -(rstd * rstd * rstd) * total[1] / n);
-    fnn_line_put(dtype, t->flat, i, -rstd * total[0] / n);
+    gain[i] *= rstd[i];
+    slope[i] *= -(rstd[i] * rstd[i] * rstd[i]) / n;
+    flat[i] *= -rstd[i] / n;
   }
+  fnn_line_put(dtype, p->width, gain, t->gain);
+  fnn_line_put(dtype, p->width, slope, t->slope);
+  fnn_line_put(dtype, p->width, flat, t->flat);
   fnn_channels_repeat(c, p, t->gain);
   fnn_channels_repeat(c, p, t->slope);
   fnn_channels_repeat(c, p, t->flat);

@@ -120,10 +120,57 @@ void fnn_channels_zero(const fnn_channels_piece *p, double *line) {
   memset(line, 0, (size_t)padded(p->n) * sizeof(double));
 }
 
-double fnn_channels_total(int dtype, const fnn_channels_piece *p, const double *line, int64_t i) {
-  double total = 0;
-  for (; i < p->n; i += p->width) total += fnn_line_at(dtype, line, i);
-  return total;
+void fnn_line_get(int dtype, int64_t n, const void *line, double *restrict values) {
+  const float *restrict from = line;
+  if (dtype == FNN_F32)
+    for (int64_t i = 0; i < n; i++) values[i] = (double)from[i];
+  else
+    memcpy(values, line, (size_t)n * sizeof(double));
+}
+
+void fnn_line_put(int dtype, int64_t n, const double *restrict values, void *line) {
+  float *restrict to = line;
+  if (dtype == FNN_F32)
+    for (int64_t i = 0; i < n; i++) to[i] = (float)values[i];
+  else
+    memcpy(line, values, (size_t)n * sizeof(double));
+}
+
+void fnn_channels_totals(int dtype, const fnn_channels_piece *p, const void *line, double *totals) {
+  double values[WIDE];
+  int64_t width = p->width;
+  if (p->n == width) {
+    fnn_line_get(dtype, width, line, totals);
+    return;
+  }
+  fnn_line_get(dtype, p->n, line, values);
+  for (int64_t i = 0; i < width; i++) {
+    totals[i] = values[i];
+    for (int64_t k = i + width; k < p->n; k += width) totals[i] += values[k];
+  }
+}
+
+void fnn_channels_spread(const fnn_channels *c, const fnn_array *statistic, int64_t slab,
+                         int64_t channel, int64_t width, double *line) {
+  int64_t size = c->channels / c->groups, at = slab * c->groups + channel / size;
+  if (size == 1) {
+    fnn_line_get(statistic->dtype, width, fnn_at(statistic, at), line);
+    return;
+  }
+  int64_t end = size - channel % size; /* of the group */
+  for (int64_t i = 0; i < width; at++, end += size) {
+    double value = fnn_real_at(statistic, at);
+    for (int64_t stop = fnn_smaller(end, width); i < stop; i++) line[i] = value;
+  }
+}
+
+void fnn_channels_values(const fnn_array *a, int64_t channel, int64_t width, double otherwise,
+                         double *line) {
+  if (fnn_present(a)) {
+    fnn_line_get(a->dtype, width, fnn_at(a, channel), line);
+    return;
+  }
+  for (int64_t i = 0; i < width; i++) line[i] = otherwise;
 }
 
 void fnn_channels_repeat(const fnn_channels *c, const fnn_channels_piece *p, void *line) {

@@ -72,28 +72,19 @@ void fnn_channels_zero(const fnn_channels_piece *p, double *line);
 /* line[n] = its first `width` elements over and over, and zeros behind. */
 void fnn_channels_repeat(const fnn_channels *c, const fnn_channels_piece *p, void *line);
 
-static inline int64_t fnn_channels_group(const fnn_channels *c, int64_t channel) {
-  return channel / (c->channels / c->groups);
-}
+/* totals[width] = the sums of what a piece's columns hold for each of its channels. */
+void fnn_channels_totals(int dtype, const fnn_channels_piece *p, const void *line, double *totals);
 
-/* The sum of what a piece's columns hold for its i-th channel. */
-double fnn_channels_total(int dtype, const fnn_channels_piece *p, const double *line, int64_t i);
+/* line[width] = a statistic of a slab (mean or rstd) for channels from one on. */
+void fnn_channels_spread(const fnn_channels *c, const fnn_array *statistic, int64_t slab,
+                         int64_t channel, int64_t width, double *line);
 
-/* Element i of an array that may be absent. */
-static inline double fnn_value_or(const fnn_array *a, int64_t i, double otherwise) {
-  return fnn_present(a) ? fnn_real_at(a, i) : otherwise;
-}
+/* line[width] = elements of an array that may be absent, for channels from one on. */
+void fnn_channels_values(const fnn_array *a, int64_t channel, int64_t width, double otherwise,
+                         double *line);
 
-/* The i-th number of a line of either type. */
-static inline void fnn_line_put(int dtype, void *line, int64_t i, double value) {
-  if (dtype == FNN_F32)
-    ((float *)line)[i] = (float)value;
-  else
-    ((double *)line)[i] = value;
-}
-
-static inline double fnn_line_at(int dtype, const void *line, int64_t i) {
-  return dtype == FNN_F32 ? (double)((const float *)line)[i] : ((const double *)line)[i];
-}
+/* Lines of either type from and to doubles: whole ones, as one by one they would cost more than the kernels. */
+void fnn_line_get(int dtype, int64_t n, const void *line, double *values);
+void fnn_line_put(int dtype, int64_t n, const double *values, void *line);
 
 #endif
