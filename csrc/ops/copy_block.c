@@ -1,52 +1,27 @@
 /* copy_block.c: copies of blocks. */
 #include <string.h>
 
+#include "copy_square.h"
 #include "map.h"
-
-typedef uint32_t four __attribute__((vector_size(16), aligned(4), may_alias));
-typedef uint64_t two __attribute__((vector_size(16), aligned(8), may_alias));
 
 /* to[i * tr + j] = from[i + j * fc], by squares in registers. Strips of one source cache line are
  * walked to the end of the block, so that each line is read once. rows and cols are multiples of
  * the square's side. */
-static void transpose_4(int64_t rows, int64_t cols, const uint32_t *from, int64_t fc, uint32_t *to,
-                        int64_t tr) {
-  for (int64_t strip = 0; strip < rows; strip += 16) {
-    int64_t end = strip + 16 < rows ? strip + 16 : rows;
-    for (int64_t j = 0; j < cols; j += 4) {
-      const uint32_t *p = from + j * fc;
-      for (int64_t i = strip; i < end; i += 4) {
-        four a = *(const four *)(p + i), b = *(const four *)(p + fc + i);
-        four c = *(const four *)(p + 2 * fc + i), d = *(const four *)(p + 3 * fc + i);
-        four ac = __builtin_shufflevector(a, c, 0, 4, 1, 5),
-             bd = __builtin_shufflevector(b, d, 0, 4, 1, 5);
-        four AC = __builtin_shufflevector(a, c, 2, 6, 3, 7),
-             BD = __builtin_shufflevector(b, d, 2, 6, 3, 7);
-        uint32_t *q = to + i * tr + j;
-        *(four *)q = __builtin_shufflevector(ac, bd, 0, 4, 1, 5);
-        *(four *)(q + tr) = __builtin_shufflevector(ac, bd, 2, 6, 3, 7);
-        *(four *)(q + 2 * tr) = __builtin_shufflevector(AC, BD, 0, 4, 1, 5);
-        *(four *)(q + 3 * tr) = __builtin_shufflevector(AC, BD, 2, 6, 3, 7);
-      }
-    }
+#define TRANSPOSE(type, name, side, turn)                                              \
+  static void name(int64_t rows, int64_t cols, const type *from, int64_t fc, type *to, \
+                   int64_t tr) {                                                       \
+    int64_t source[side], target[side], line = 64 / (int64_t)sizeof(type);             \
+    for (int u = 0; u < side; u++) source[u] = u * fc, target[u] = u * tr;             \
+    for (int64_t strip = 0; strip < rows; strip += line) {                             \
+      int64_t end = strip + line < rows ? strip + line : rows;                         \
+      for (int64_t j = 0; j < cols; j += side)                                         \
+        for (int64_t i = strip; i < end; i += side)                                    \
+          turn(from + j * fc + i, source, to + i * tr + j, target);                    \
+    }                                                                                  \
   }
-}
-
-static void transpose_8(int64_t rows, int64_t cols, const uint64_t *from, int64_t fc, uint64_t *to,
-                        int64_t tr) {
-  for (int64_t strip = 0; strip < rows; strip += 8) {
-    int64_t end = strip + 8 < rows ? strip + 8 : rows;
-    for (int64_t j = 0; j < cols; j += 2) {
-      const uint64_t *p = from + j * fc;
-      for (int64_t i = strip; i < end; i += 2) {
-        two a = *(const two *)(p + i), b = *(const two *)(p + fc + i);
-        uint64_t *q = to + i * tr + j;
-        *(two *)q = __builtin_shufflevector(a, b, 0, 2);
-        *(two *)(q + tr) = __builtin_shufflevector(a, b, 1, 3);
-      }
-    }
-  }
-}
+TRANSPOSE(uint32_t, transpose_4, 4, fnn_square_4)
+TRANSPOSE(uint64_t, transpose_8, 2, fnn_square_8)
+#undef TRANSPOSE
 
 /* Blocks of any strides, by element size. */
 #define COPY(type, name)                                                                           \

@@ -7,6 +7,7 @@
  * not show in the result. */
 #include <stdatomic.h>
 
+#include "copy_lanes.h"
 #include "lines.h"
 #include "map.h"
 
@@ -287,43 +288,17 @@ static void run_tile(const loop *l, const tile *t, fnn_map_kernel kernel, const 
 
 /* --- the family --- */
 
-double fnn_map_cost(int op) {
-  switch (op) {
-    case FNN_OP_pow:
-      return 80;
-    case FNN_OP_gelu:
-    case FNN_OP_gelu_grad:
-    case FNN_OP_gelu_tanh:
-    case FNN_OP_gelu_tanh_grad:
-    case FNN_OP_erf:
-    case FNN_OP_mish:
-    case FNN_OP_mish_grad:
-    case FNN_OP_softplus:
-      return 60;
-    case FNN_OP_exp:
-    case FNN_OP_expm1:
-    case FNN_OP_log:
-    case FNN_OP_log1p:
-    case FNN_OP_sin:
-    case FNN_OP_cos:
-    case FNN_OP_tanh:
-    case FNN_OP_sigmoid:
-    case FNN_OP_silu:
-    case FNN_OP_silu_grad:
-    case FNN_OP_elu:
-    case FNN_OP_elu_grad:
-    case FNN_OP_selu:
-    case FNN_OP_selu_grad:
-    case FNN_OP_softplus_grad:
-      return 30;
-    default:
-      return 1;
-  }
-}
-
 static int checks_divisors(const fnn_call *call) {
   return (call->op == FNN_OP_floor_divide || call->op == FNN_OP_mod) &&
          !fnn_is_real(call->arrays[1].dtype) && fnn_size(&call->arrays[2]) > 0;
+}
+
+/* Whether the call only moves elements, a few lanes of every pixel. */
+static int find_lanes(fnn_lanes *lanes, const loop *l, const fnn_call *call) {
+  return call->op == FNN_OP_copy && call->arrays[0].dtype == call->arrays[1].dtype &&
+         l->tiles > 0 &&
+         fnn_lanes_fit(lanes, l->arrays[0].size, l->ndim, l->shape, l->arrays[0].stride,
+                       l->arrays[1].stride);
 }
 
 /* y = op(a, b ...): every input has y's shape after numpy's broadcasting; y may be an input's own
@@ -351,6 +326,8 @@ fnn_status fnn_map_plan(const fnn_call *call, fnn_plan *plan, fnn_failure *why) 
   loop l;
   make_loop(&l, call);
   double n = (double)fnn_size(y);
+  fnn_lanes lanes;
+  if (find_lanes(&lanes, &l, call)) l.tiles = lanes.tiles;
   plan->tasks = l.tiles > 0 ? l.tiles : 1;
   plan->flops = n * fnn_map_cost(call->op);
   plan->may_fail = checks_divisors(call);
@@ -374,6 +351,11 @@ void fnn_map_run(const fnn_call *call, fnn_team *team) {
   loop l;
   if (!divisors_fit(call, team)) return;
   make_loop(&l, call);
+  fnn_lanes lanes;
+  if (find_lanes(&lanes, &l, call)) {
+    fnn_lanes_copy(&lanes, fnn_share(lanes.tiles, team), l.arrays[0].data, l.arrays[1].data);
+    return;
+  }
   fnn_range share = fnn_share(l.tiles, team);
   if (share.begin >= share.end) return;
   int same = 0;
