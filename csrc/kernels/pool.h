@@ -42,12 +42,15 @@ typedef struct {
   /* dx = the sum of dy where its place is the term's, or dx += with `add`; y as above. */
   void (*spread)(const fnn_pool_pixels *pixels, const void *dy, const void *places, int wide,
                  const void *y, int add, void *dx);
+  /* y = weight times the sum of x at the terms, whatever their places, or y += with `add`. */
+  void (*blend)(const fnn_pool_pixels *pixels, double weight, const void *x, int add, void *y);
 } fnn_pool_kernels;
 
 #define FNN_POOL_KERNELS(real)         \
   {.max = pool_max_##real,             \
    .average = pool_average_##real,     \
    .max_apart = pool_max_apart_##real, \
-   .spread = pool_spread_##real}
+   .spread = pool_spread_##real,       \
+   .blend = pool_blend_##real}
 
 #endif

@@ -83,6 +83,13 @@ int64_t fnn_pool_tap(const fnn_pool_axis *a, int64_t o, int64_t i) {
   return away >= 0 && k * a->dilation == away && k < s.count ? s.tap + k : -1;
 }
 
+fnn_pool_range fnn_pool_even(const fnn_pool_axis *a) {
+  if (a->adaptive) return (fnn_pool_range){0, 0};
+  int64_t begin = 1 - a->stride - a->pad + (a->kernel - 1) * a->dilation;
+  fnn_pool_range r = {larger(0, begin), smaller(a->in, a->out * a->stride - a->pad)};
+  return r.begin < r.end ? r : (fnn_pool_range){0, 0};
+}
+
 int64_t fnn_pool_extent(const fnn_pool *p, const fnn_pool_axis *a, int64_t o) {
   if (!p->count_pad || a->adaptive) return fnn_pool_span_at(a, o).count;
   return smaller(a->kernel, a->in + a->pad - fnn_pool_first(a, o));

@@ -38,6 +38,8 @@ fnn_pool_range fnn_pool_inner(const fnn_pool_axis *axis);
 /* The windows that may have a tap on i, and the number of o's that has, or -1. */
 fnn_pool_range fnn_pool_over(const fnn_pool_axis *axis, int64_t i);
 int64_t fnn_pool_tap(const fnn_pool_axis *axis, int64_t o, int64_t i);
+/* The pixels that windows cover in the same way as those `stride` further on. */
+fnn_pool_range fnn_pool_even(const fnn_pool_axis *axis);
 /* What the taps of window o count for in the divisor of an average. */
 int64_t fnn_pool_extent(const fnn_pool *p, const fnn_pool_axis *axis, int64_t o);
 

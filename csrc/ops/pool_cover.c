@@ -45,16 +45,6 @@ fnn_status fnn_pool_cover_plan(const fnn_call *call, fnn_plan *plan, fnn_failure
   return FNN_OK;
 }
 
-/* The pixels of a row of dx that windows cover in the same way as those `stride` further on. */
-static fnn_pool_range evenly_covered(const cover *g) {
-  const fnn_pool_axis *a = &g->p.w;
-  if (a->adaptive) return (fnn_pool_range){0, 0};
-  fnn_pool_range r = {1 - a->stride - a->pad + (a->kernel - 1) * a->dilation,
-                      smaller(a->in, a->out * a->stride - a->pad)};
-  r.begin = larger(0, r.begin);
-  return r.begin < r.end ? r : (fnn_pool_range){0, 0};
-}
-
 /* The windows over each column of dx, by the whole team: where they are in a row of dy, the column of taps that
  * lies there. */
 static void list_covers(const cover *g, int64_t *count, fnn_pool_term *covers,
@@ -151,7 +141,7 @@ void fnn_pool_cover_run(const fnn_call *call, fnn_team *team) {
   const cover whole = cover_of(call), *g = &whole;
   int64_t *count = (int64_t *)(void *)team->workspace;
   fnn_pool_term *covers = (fnn_pool_term *)(void *)(team->workspace + counts_bytes(g));
-  const fnn_pool_range even = evenly_covered(g);
+  const fnn_pool_range even = fnn_pool_even(&g->p.w);
   list_covers(g, count, covers, team);
   fnn_team_barrier(team);
   fnn_range mine = fnn_share(g->tasks, team);

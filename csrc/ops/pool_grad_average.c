@@ -1,14 +1,15 @@
 /* pool_grad_average.c: the gradient of averages; the contract is in pool.c.
  *
  * A row of dx is made in two steps: the rows of windows over it are added up, each with its weight, as one long
- * line of numbers whatever the channels are; and each window of that line gives to the pixels below it, from the
+ * line of numbers whatever the channels are; and each pixel adds up the windows of that line over it, from the
  * left on. Rows below the same windows are copies. */
 #include <string.h>
 
 #include "pool.h"
 
-#define TASKS 128 /* most; each has room for a line */
-#define FEW 8     /* channels, below which loops go along pixels */
+#define TASKS 128 /* most; each has room for two lines */
+#define FEW 8     /* channels, below which vectors are of pixels that are not neighbours */
+#define TERMS 64  /* windows that are added up at a time */
 
 typedef struct {
   fnn_pool p;
@@ -43,45 +44,44 @@ fnn_status fnn_pool_grad_average_plan(const fnn_call *call, fnn_plan *plan, fnn_
   (void)why;
   average_grad g = grad_of(call);
   plan->tasks = larger(1, g.tasks);
-  plan->workspace = g.tasks * g.line;
+  plan->workspace = g.tasks * 2 * g.line;
   return FNN_OK;
 }
 
-/* Numbers `rows` by `n`, an element of dx each: from one to the next outside and inside, of dx and of the line. */
-typedef struct {
-  int64_t rows, n, row_dx, step_dx, row_line, step_line;
-} walk;
-
-/* `windows` windows side by side give to as many pixels, `step` elements of dx apart. */
-static walk walk_of(int64_t windows, int64_t channels, int64_t step) {
-  if (step == channels) return (walk){1, windows * channels, 0, 1, 0, 1};
-  if (channels < FEW) return (walk){channels, windows, 1, step, 1, channels};
-  return (walk){windows, channels, step, 1, channels, 1};
-}
-
-#define AVERAGES(real)                                                                        \
-  static void weigh_##real(int64_t n, double weight, int first, const real *dy, real *line) { \
-    const real w = (real)weight;                                                              \
-    if (first)                                                                                \
-      for (int64_t i = 0; i < n; i++) line[i] = w * dy[i];                                    \
-    else                                                                                      \
-      for (int64_t i = 0; i < n; i++) line[i] += w * dy[i];                                   \
-  }                                                                                           \
-  static void give_##real(const walk *w, const real *restrict line, real *restrict dx) {      \
-    for (int64_t r = 0; r < w->rows; r++, line += w->row_line, dx += w->row_dx)               \
-      if (w->step_dx != 1)                                                                    \
-        for (int64_t i = 0; i < w->n; i++) dx[i * w->step_dx] += line[i * w->step_line];      \
-      else if (w->n % 8)                                                                      \
-        for (int64_t i = 0; i < w->n; i++) dx[i] += line[i];                                  \
-      else /* no remainder to tell apart, which short rows would spend their time on */       \
-        for (int64_t i = 0; i < w->n; i += 8)                                                 \
-          for (int k = 0; k < 8; k++) dx[i + k] += line[i + k];                               \
-  }
-AVERAGES(float)
-AVERAGES(double)
-
 static char *element(const fnn_array *a, int64_t i) {
   return (char *)a->data + i * fnn_itemsize(a->dtype);
+}
+
+/* Sums that terms are added to one by one, TERMS or all of one weight at a time. */
+typedef struct {
+  const average_grad *g;
+  const void *from;
+  void *to;
+  fnn_pool_pixels pixels;
+  double weight;
+  int add;
+  fnn_pool_term *term;
+} sums;
+
+static void put(sums *s) {
+  s->pixels.term = s->term;
+  fnn_kernels_of(s->g->dx->dtype)->pool.blend(&s->pixels, s->weight, s->from, s->add, s->to);
+  s->pixels.terms = 0, s->add = 1;
+}
+
+static void add_term(sums *s, int64_t at, double weight) {
+  if (s->pixels.terms == TERMS || (s->pixels.terms && weight != s->weight)) put(s);
+  s->weight = weight;
+  s->term[s->pixels.terms++].at = at;
+}
+
+static void finish(sums *s) {
+  const fnn_pool_pixels *p = &s->pixels;
+  const int64_t size = fnn_itemsize(s->g->dx->dtype);
+  if (p->terms) put(s);
+  if (s->add) return;
+  for (int64_t i = 0; i < p->pixels; i++)
+    memset((char *)s->to + i * p->pixel_step * size, 0, (size_t)(p->channels * size));
 }
 
 /* line = the rows of windows over row ih, each times its weight. */
@@ -89,77 +89,105 @@ static void add_lines(const average_grad *g, int64_t n, fnn_pool_range over, int
                       char *line) {
   const fnn_pool *p = &g->p;
   const int64_t c = p->channels, size = fnn_itemsize(g->dx->dtype);
-  int first = 1;
-  for (int64_t oh = over.begin; oh < over.end; oh++) {
-    if (fnn_pool_tap(&p->h, oh, ih) < 0) continue;
-    const int64_t high = fnn_pool_extent(p, &p->h, oh), row = (n * p->h.out + oh) * p->w.out;
-    for (int64_t ow = 0, run; ow < p->w.out; ow += run) {
-      run = fnn_pool_alike(g->even, ow, p->w.out);
-      int64_t by = p->divisor ? p->divisor : high * fnn_pool_extent(p, &p->w, ow);
-      const void *dy = element(g->dy, (row + ow) * c);
-      void *to = line + ow * c * size;
-      if (g->dx->dtype == FNN_F32)
-        weigh_float(run * c, 1 / (double)by, first, dy, to);
-      else
-        weigh_double(run * c, 1 / (double)by, first, dy, to);
+  for (int64_t ow = 0, run; ow < p->w.out; ow += run) {
+    run = fnn_pool_alike(g->even, ow, p->w.out);
+    const int64_t wide = p->divisor ? 1 : fnn_pool_extent(p, &p->w, ow);
+    fnn_pool_term term[TERMS];
+    sums s = {.g = g,
+              .term = term,
+              .from = element(g->dy, (n * p->h.out * p->w.out + ow) * c),
+              .to = line + ow * c * size,
+              .pixels = {.pixels = 1, .channels = run * c}};
+    for (int64_t oh = over.begin; oh < over.end; oh++) {
+      if (fnn_pool_tap(&p->h, oh, ih) < 0) continue;
+      int64_t by = p->divisor ? p->divisor : wide * fnn_pool_extent(p, &p->h, oh);
+      add_term(&s, oh * p->w.out * c, 1 / (double)by);
     }
-    first = 0;
+    finish(&s);
   }
-  if (first) memset(line, 0, (size_t)(p->w.out * c * size));
 }
 
-/* dx = what `windows` windows from ow on give to pixels from iw on, `apart` pixels apart; added. */
-static void give(const average_grad *g, int64_t windows, const char *line, int64_t ow, char *dx,
-                 int64_t iw, int64_t apart) {
-  const int64_t c = g->p.channels, size = fnn_itemsize(g->dx->dtype);
-  const walk w = walk_of(windows, c, apart * c);
-  const void *from = line + ow * c * size;
-  void *to = dx + iw * c * size;
-  if (g->dx->dtype == FNN_F32)
-    give_float(&w, from, to);
-  else
-    give_double(&w, from, to);
-}
+/* Pixels of few channels that lie side by side go where they belong. */
+#define SCATTER(real)                                                             \
+  static void scatter_##real(const fnn_pool_pixels *p, const real *restrict from, \
+                             real *restrict to) {                                 \
+    for (int64_t c = 0; c < p->channels; c++)                                     \
+      for (int64_t i = 0; i < p->pixels; i++)                                     \
+        to[i * p->pixel_step + c] = from[i * p->channels + c];                    \
+  }
+SCATTER(float)
+SCATTER(double)
 
-/* The pixels of a row from its line. */
-static void give_row(const average_grad *g, const char *line, char *dx) {
+/* Pixels of dx from iw on, so many pixels and windows apart, from a line. Those of few channels that lie apart are
+ * made side by side, as one long vector, behind the line; there are no more of them than windows. */
+static void gather(const average_grad *g, char *line, char *dx, int64_t iw, int64_t pixels,
+                   int64_t apart, int64_t windows_apart) {
   const fnn_pool_axis *w = &g->p.w;
-  memset(dx, 0, (size_t)(w->in * g->p.channels * fnn_itemsize(g->dx->dtype)));
-  if (w->adaptive) {
-    for (int64_t ow = 0; ow < w->out; ow++) {
-      fnn_pool_span s = fnn_pool_span_at(w, ow);
-      for (int64_t i = 0; i < s.count; i++) give(g, 1, line, ow, dx, s.first + i, 1);
-    }
-    return;
+  const int64_t c = g->p.channels;
+  const int few = c < FEW && apart > 1 && pixels > 1;
+  void *to = dx + iw * c * fnn_itemsize(g->dx->dtype);
+  fnn_pool_pixels list = {
+      .pixels = pixels, .pixel_step = apart * c, .window_step = windows_apart * c, .channels = c};
+  fnn_pool_term term[TERMS];
+  sums s = {.g = g, .from = line, .to = few ? line + g->line : to, .pixels = list, .term = term};
+  if (few) s.pixels.pixel_step = c;
+  const fnn_pool_range over = fnn_pool_over(w, iw);
+  for (int64_t ow = over.begin; ow < over.end; ow++)
+    if (fnn_pool_tap(w, ow, iw) >= 0) add_term(&s, ow * c, 1);
+  finish(&s);
+  if (few && g->dx->dtype == FNN_F32)
+    scatter_float(&list, s.to, to);
+  else if (few)
+    scatter_double(&list, s.to, to);
+}
+
+/* Where the windows over column iw are no longer those over the columns from there on. */
+static int64_t alike_until(const fnn_pool_axis *w, int64_t iw) {
+  const fnn_pool_range over = fnn_pool_over(w, iw);
+  if (w->dilation > 1 || over.begin >= over.end) return iw + 1;
+  const fnn_pool_span first = fnn_pool_span_at(w, over.begin);
+  int64_t until = first.first + first.count;
+  if (over.end < w->out) until = smaller(until, fnn_pool_span_at(w, over.end).first);
+  return larger(iw + 1, until);
+}
+
+/* Columns [iw, end) of a row, those below the same windows at a time. */
+static void gather_each(const average_grad *g, char *line, char *dx, int64_t iw, int64_t end) {
+  for (int64_t until; iw < end; iw = until) {
+    until = smaller(end, alike_until(&g->p.w, iw));
+    gather(g, line, dx, iw, until - iw, 1, 0);
   }
-  for (int64_t q = w->kernel - 1; q >= 0; q--) { /* a pixel's last tap is of its first window */
-    int64_t first = q * w->dilation - w->pad;    /* the pixel of window 0 */
-    int64_t begin = first < 0 ? (-first + w->stride - 1) / w->stride : 0;
-    int64_t end = first < w->in ? smaller(w->out, (w->in - 1 - first) / w->stride + 1) : 0;
-    if (begin < end) give(g, end - begin, line, begin, dx, first + begin * w->stride, w->stride);
-  }
+}
+
+static void gather_row(const average_grad *g, char *line, char *dx) {
+  const int64_t step = g->p.w.stride;
+  const fnn_pool_range even = fnn_pool_even(&g->p.w);
+  gather_each(g, line, dx, 0, even.begin);
+  for (int64_t iw = even.begin; iw < smaller(even.end, even.begin + step); iw++)
+    gather(g, line, dx, iw, (even.end - iw + step - 1) / step, step, 1);
+  gather_each(g, line, dx, even.end, g->p.w.in);
 }
 
 /* The rows of windows over row ih of an image are those over the row before. */
-static int same_windows(const fnn_pool *p, int64_t ih) {
-  fnn_pool_range over = fnn_pool_over(&p->h, ih), before = fnn_pool_over(&p->h, ih - 1);
-  return p->h.dilation == 1 && over.begin == before.begin && over.end == before.end;
+static int same_windows(const fnn_pool_axis *h, int64_t ih) {
+  fnn_pool_range over = fnn_pool_over(h, ih), before = fnn_pool_over(h, ih - 1);
+  return h->dilation == 1 && over.begin == before.begin && over.end == before.end;
 }
 
 void fnn_pool_grad_average_run(const fnn_call *call, fnn_team *team) {
   average_grad g = grad_of(call);
   const fnn_pool *p = &g.p;
   const int64_t row = p->w.in * p->channels;
-  char *line = team->workspace + team->id * g.line;
+  char *line = team->workspace + team->id * 2 * g.line;
   fnn_range mine = fnn_share(g.rows, team);
   for (int64_t t = mine.begin; t < mine.end; t++) {
     const int64_t n = t / p->h.in, ih = t % p->h.in;
     char *dx = element(g.dx, t * row);
-    if (ih && t > mine.begin && same_windows(p, ih)) {
+    if (ih && t > mine.begin && same_windows(&p->h, ih)) {
       memcpy(dx, element(g.dx, (t - 1) * row), (size_t)(row * fnn_itemsize(g.dx->dtype)));
       continue;
     }
     add_lines(&g, n, fnn_pool_over(&p->h, ih), ih, line);
-    give_row(&g, line, dx);
+    gather_row(&g, line, dx);
   }
 }
