@@ -129,13 +129,14 @@ static void shift_of(const fnn_channels *c, const fnn_channels_piece *p, double 
   few.m = fnn_smaller(p->m, c->fold < 4 ? 4 / c->fold : 1);
   if (few.m) few.tail = 0;
   int64_t of = few.m ? few.m * (p->n / p->width) : few.tail / p->width;
+  double part = 1 / (double)of;
   fnn_channels_zero(p, shift);
   fnn_channels_zero(p, s0);
   fnn_channels_zero(p, s1);
   sum_piece(c, &few, shift, s0, s1);
   fnn_channels_totals(dtype, p, s0, mean);
   for (int64_t i = 0; i < p->width; i++) {
-    mean[i] /= (double)of;
+    mean[i] *= part;
     mean[i] = mean[i] - mean[i] == 0 ? mean[i] : 0; /* finite */
   }
   fnn_line_put(dtype, p->width, mean, shift);
@@ -145,9 +146,10 @@ static void shift_of(const fnn_channels *c, const fnn_channels_piece *p, double 
 /* Sums of n numbers less a shift and of their squares become the mean and the squares around it. */
 static void centered(int64_t width, double n, const double *restrict shift, double *restrict mean,
                      double *restrict squares) {
+  double part = 1 / n;
   for (int64_t i = 0; i < width; i++) {
-    double sum = mean[i], rest = squares[i] - sum * sum / n;
-    mean[i] = shift[i] + sum / n;
+    double sum = mean[i], rest = squares[i] - sum * sum * part;
+    mean[i] = shift[i] + sum * part;
     squares[i] = rest < 0 ? 0 : rest;
   }
 }

@@ -44,6 +44,9 @@ fnn_channels fnn_channels_of(const fnn_array *x, int columns, int64_t groups, in
     c.strips = fnn_ceil_div(c.channels, WIDE);
     c.fold = c.strips == 1 ? fold_of(c.width, lanes) : 1;
     int64_t rows = greatest(fnn_ceil_div(c.count, CHUNKS), CHUNK / c.width, LEAST_ROWS);
+    /* Chunks alike, none of a few rows; more of them where no other slab keeps a second thread busy. */
+    int64_t chunks = c.slabs > 1 && c.count > rows ? c.count / rows : fnn_ceil_div(c.count, rows);
+    rows = fnn_ceil_div(c.count, chunks);
     rows = fnn_smaller(rows, MOST_ROWS * c.fold);
     c.chunk_rows = fnn_ceil_div(rows, c.fold) * c.fold;
     c.chunk_length = 1;
