@@ -129,6 +129,7 @@ CONV = [
     row("conv2d-first", "o c 3 3", stride=2, padding=1, sizes={"c": (1, 3), "o": (32, 17)}),
     row("conv2d-head", "o c 3 3", padding=1, sizes={"c": (33, 16), "o": (1, 3, 6)}, large={"o": 3}),
     row("conv2d-1x1-head", "o c 1 1", sizes={"c": (64, 33), "o": (1, 3, 6)}, large={"o": 2}),
+    row("conv2d-whole", "o c h w", large={"h": 7, "w": 5}),
     row("conv2d-grouped", "o 3 3 3", groups=2, sizes={"c": (6,), "o": (4, 2, 32)}, large={"c": 6}),
     row("conv2d-depthwise", "c 1 3 3", padding=1, groups="c"),
     row("conv2d-depthwise-strided", "c 1 5 5", stride=2, padding=2, groups="c"),

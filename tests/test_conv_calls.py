@@ -127,6 +127,8 @@ def test_any_call(seed):
     stride, dilation = ([pick(1, 1, 2, 3) for _ in range(2)] for _ in range(2))
     pad = [pick(0, 1, 2, 4) for _ in range(2)]
     size = [pick(1, 2, 4, 7, 9, 17, 31) for _ in range(2)]
+    if pick(0, 0, 0, 1):  # a kernel as large as the image
+        size, pad = kernel, [0, 0]
     channels, outputs = (pick(1, 2, 3, 5, 8, 16, 17, 40) for _ in range(2))
     real = str(rng.choice(["float32", "float64"]))
     x = laid_out(

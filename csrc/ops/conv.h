@@ -33,6 +33,7 @@ typedef struct {
   int64_t images, channels, outputs, groups;
   int64_t in[2], out[2], kernel[2], stride[2], pad[2], dilation[2];
   int packed; /* w is what conv_pack made */
+  int whole;  /* a kernel as large as the image: fnn_conv_read has folded both to one pixel */
   unsigned ways;
 } fnn_conv;
 
@@ -58,7 +59,13 @@ static inline int64_t fnn_conv_made(const fnn_conv *c) {
 int fnn_conv_is_flat(const fnn_conv *conv);
 void fnn_conv_flatten(fnn_conv *conv);
 
-/* CONV_PRODUCT as a call of matmul; weights (O, 1, 1, C) as its right matrix, (C, O) or for grad_x (O, C). */
+/* A kernel as large as the image is one long vector of weights an output, which the elements of an image are
+ * multiplied with: a product of two matrices, again. Whether the last three axes of an array lie evenly, as one
+ * of `length` elements with this step, and an array that does with them folded to the last. */
+int fnn_conv_even(const fnn_array *a, int64_t *length, int64_t *step);
+void fnn_conv_fold(fnn_array *a);
+
+/* CONV_PRODUCT as a call of matmul; a folded conv_grad_w is one, too. Weights (O, 1, 1, C) as its right matrix, (C, O) or for grad_x (O, C). */
 fnn_call fnn_conv_product(const fnn_conv *conv);
 fnn_array fnn_conv_matrix(const fnn_array *w, int grad_x);
 

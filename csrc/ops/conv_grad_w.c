@@ -210,6 +210,10 @@ fnn_status fnn_conv_grad_w_plan(const fnn_call *call, fnn_plan *plan, fnn_failur
   fnn_grad_w g;
   fnn_status status = fnn_conv_read(call, &conv, why);
   if (status != FNN_OK || is_empty(&conv) || fnn_size(&conv.w) == 0) return status;
+  if (conv.whole) {
+    fnn_call product = fnn_conv_product(&conv);
+    return fnn_gemm_plan(&product, plan, why);
+  }
   if (fnn_depthwise_pays(&conv)) {
     fnn_depthwise_grad_w_plan(&conv, plan);
     return FNN_OK;
@@ -236,6 +240,11 @@ void fnn_conv_grad_w_run(const fnn_call *call, fnn_team *team) {
   if (is_empty(&conv)) {
     if (team->id == 0)
       memset(conv.w.data, 0, (size_t)(fnn_size(&conv.w) * fnn_itemsize(conv.dtype)));
+    return;
+  }
+  if (conv.whole) {
+    fnn_call product = fnn_conv_product(&conv);
+    fnn_gemm_run(&product, team);
     return;
   }
   if (fnn_depthwise_pays(&conv)) {

@@ -96,7 +96,9 @@ static fnn_status pack_read(const fnn_call *call, fnn_conv *conv, fnn_failure *w
 /* The call of gemm_pack that packing for CONV_PRODUCT is. */
 static fnn_call pack_product(const fnn_call *call) {
   fnn_call product = {.op = FNN_OP_gemm_pack, .n_arrays = 2};
-  product.arrays[0] = fnn_conv_matrix(&call->arrays[0], call->scalars[1].i != 0);
+  fnn_array w = call->arrays[0];
+  fnn_conv_fold(&w);
+  product.arrays[0] = fnn_conv_matrix(&w, call->scalars[1].i != 0);
   product.arrays[1] = call->arrays[1];
   return product;
 }
@@ -107,12 +109,13 @@ fnn_status fnn_conv_pack_plan(const fnn_call *call, fnn_plan *plan, fnn_failure 
   fnn_conv conv;
   fnn_status status = pack_read(call, &conv, why);
   if (status != FNN_OK) return status;
-  const fnn_array *packed = &call->arrays[1];
+  const fnn_array *w = &call->arrays[0], *packed = &call->arrays[1];
   if (packed->ndim == 1) {
-    fnn_call product = pack_product(call);
-    if (conv.groups > 1 || conv.kernel[0] != 1 || conv.kernel[1] != 1)
+    int64_t length, step;
+    if (conv.groups > 1 || !fnn_conv_even(w, &length, &step))
       return fnn_fail(why, FNN_ERR_SHAPE,
-                      "conv_pack: only kernels of one element go onto one axis");
+                      "conv_pack: weights of one group that lie evenly alone go onto one axis");
+    fnn_call product = pack_product(call);
     return fnn_gemm_plan(&product, plan, why);
   }
   if (packed->ndim == 2) {

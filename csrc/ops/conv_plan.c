@@ -65,6 +65,46 @@ void fnn_conv_flatten(fnn_conv *c) {
   c->in[1] = c->out[1] = pixels;
 }
 
+int fnn_conv_even(const fnn_array *a, int64_t *length, int64_t *step) {
+  *length = 1;
+  *step = 1;
+  for (int i = 3; i > 0; i--) {
+    if (a->shape[i] != 1 && *length == 1) *step = a->stride[i];
+    if (a->shape[i] != 1 && a->stride[i] != *length * *step) return 0;
+    *length *= a->shape[i];
+    if (*length < 1 || *length > FNN_CONV_MOST) return 0;
+  }
+  return 1;
+}
+
+/* Whether the kernel is as large as the image, which has then one place for it, and both lie evenly. */
+static int conv_is_whole(const fnn_conv *c) {
+  int64_t image, weights, step;
+  if (c->groups != 1 || c->kernel[0] * c->kernel[1] == 1) return 0;
+  for (int i = 0; i < 2; i++)
+    if (c->kernel[i] != c->in[i] || c->out[i] != 1 || c->pad[i] ||
+        (c->kernel[i] > 1 && c->dilation[i] != 1))
+      return 0;
+  return fnn_conv_even(&c->x, &image, &step) &&
+         (c->packed ? c->w.ndim == 1 : fnn_conv_even(&c->w, &weights, &step));
+}
+
+void fnn_conv_fold(fnn_array *a) {
+  int64_t length, step;
+  fnn_conv_even(a, &length, &step);
+  a->shape[1] = a->shape[2] = 1;
+  a->shape[3] = length;
+  a->stride[3] = step;
+}
+
+/* The same convolution with every element of an image a channel of its one pixel. */
+static void conv_fold(fnn_conv *c) {
+  fnn_conv_fold(&c->x);
+  if (!c->packed) fnn_conv_fold(&c->w);
+  c->channels = c->x.shape[3];
+  for (int i = 0; i < 2; i++) c->in[i] = c->kernel[i] = c->stride[i] = c->dilation[i] = 1;
+}
+
 /* The shape of what conv_pack makes, see conv_pack.c, is checked against this. */
 static int conv_packed_fits(const fnn_conv *c) {
   int grad = c->op == FNN_OP_conv_grad_x;
@@ -73,7 +113,8 @@ static int conv_packed_fits(const fnn_conv *c) {
   int64_t width =
       fnn_conv_dots(c->dtype, made, read, c->kernel) ? 1 : fnn_conv_width(c->dtype, made);
   if (!fnn_contiguous(&c->w)) return 0;
-  if (c->w.ndim == 1) return fnn_conv_is_flat(c); /* the product looks at its length */
+  if (c->w.ndim == 1)
+    return fnn_conv_is_flat(c) || conv_is_whole(c); /* the product looks at its length */
   if (c->w.ndim == 2) {
     int64_t shape[FNN_MAX_DIMS];
     return fnn_winograd_packs(c, shape) && c->w.shape[0] == shape[0] && c->w.shape[1] == shape[1];
@@ -98,7 +139,9 @@ static fnn_status conv_shapes(fnn_conv *c, fnn_failure *why) {
   for (int i = 0; i < 2; i++) {
     c->in[i] = c->x.shape[1 + i];
     c->out[i] = c->y.shape[1 + i];
-    c->kernel[i] = c->w.ndim == 1 ? 1 : c->w.ndim == 2 ? 3 : c->w.shape[1 + i];
+    c->kernel[i] = c->w.ndim == 1   ? (c->in[i] == c->out[i] ? 1 : c->in[i])
+                   : c->w.ndim == 2 ? 3
+                                    : c->w.shape[1 + i];
     if (c->kernel[i] < 1)
       return fnn_fail(why, FNN_ERR_SHAPE, "convolution: a kernel has one element or more");
   }
@@ -136,6 +179,10 @@ fnn_status fnn_conv_read(const fnn_call *call, fnn_conv *c, fnn_failure *why) {
       (c->bias.ndim != 1 || c->bias.shape[0] != made->shape[3] || !fnn_contiguous(&c->bias)))
     return fnn_fail(why, FNN_ERR_SHAPE,
                     "convolution: bias must be contiguous, with one element an output channel");
+  /* Of a transposed convolution's bias the product would need each element for many columns. */
+  int repeats = c->op == FNN_OP_conv_grad_x && fnn_present(&c->bias);
+  c->whole = (!repeats || c->w.ndim == 1) && conv_is_whole(c);
+  if (c->whole) conv_fold(c);
   return FNN_OK;
 }
 
@@ -151,6 +198,7 @@ static fnn_conv_way conv_choose_flat(const fnn_conv *c) {
   int64_t read = grad ? c->outputs : c->channels, made = grad ? c->channels : c->outputs;
   int long_rows = c->images * c->in[0] * c->in[1] >= FLAT_PIXELS &&
                   read * (int64_t)fnn_itemsize(c->dtype) <= FLAT_BYTES;
+  if (c->whole) return CONV_PRODUCT;
   if (c->w.ndim != 4) return c->w.ndim == 1 ? CONV_PRODUCT : CONV_DIRECT;
   return long_rows || fnn_conv_dots(c->dtype, made, read, c->kernel) ? CONV_DIRECT : CONV_PRODUCT;
 }
@@ -180,7 +228,23 @@ static fnn_array conv_pixels(const fnn_array *a) {
                      .dtype = a->dtype};
 }
 
+/* dw (O, C) = dy (N, O) turned over times x (N, C), of a folded convolution. */
+static fnn_call conv_product_w(const fnn_conv *c) {
+  fnn_array dy = conv_pixels(&c->y), turned = dy;
+  for (int i = 0; i < 2; i++)
+    turned.shape[i] = dy.shape[1 - i], turned.stride[i] = dy.stride[1 - i];
+  fnn_call product = {.op = FNN_OP_matmul, .n_arrays = 4};
+  product.arrays[0] = turned;
+  product.arrays[1] = conv_pixels(&c->x);
+  product.arrays[2] = c->bias;
+  product.arrays[3] = fnn_conv_matrix(&c->w, 1);
+  product.arrays[3].stride[0] = c->channels;
+  product.arrays[3].stride[1] = 1;
+  return product;
+}
+
 fnn_call fnn_conv_product(const fnn_conv *c) {
+  if (c->op == FNN_OP_conv_grad_w) return conv_product_w(c);
   int grad = c->op == FNN_OP_conv_grad_x;
   fnn_call product = {.op = FNN_OP_matmul, .n_arrays = 4};
   product.arrays[0] = conv_pixels(grad ? &c->y : &c->x);
