@@ -281,6 +281,20 @@ def test_gradients_of_images_that_are_cut(channels, options):
     np.testing.assert_allclose(got.numpy(), want.reshape(x.shape), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("options", [(5, 1, 2), (5, 3, 1), (6, 2, 0), (5, 1, 0, 2)], ids=str)
+def test_gradients_of_one_image_are_those_of_many(options, isa):
+    """Large windows that overlap have another way where there are many images, to the same bits."""
+    x, dy = images(16, 19, 14, 13), None
+    grads = []
+    for begin, end in [(0, 16), *((i, i + 1) for i in range(16))]:
+        part = Tensor(x[begin:end], requires_grad=True)
+        y = fastnn.max_pool2d(part, *options)
+        dy = np.random.default_rng(1).normal(size=y.shape).astype("float32") if dy is None else dy
+        (grad,) = fastnn.grad(y, [part], Tensor(dy[begin:end]))
+        grads.append(grad.numpy())
+    np.testing.assert_array_equal(grads[0], np.concatenate(grads[1:]))
+
+
 LAYERS = {
     "MaxPool2d": (3, 2, 1),
     "AvgPool2d": (3, 2, 1),
