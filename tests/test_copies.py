@@ -42,7 +42,7 @@ def test_permuted_axes(data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("lanes", [2, 3, 4, 7, 16, 17, 64, 65])
-@pytest.mark.parametrize("n", [15, 16, 17, 1021, 9000])
+@pytest.mark.parametrize("n", [15, 16, 17, 1021, 9000, 10914])
 def test_channels_last_and_first(lanes: int, n: int, dtype: str) -> None:
     """Around the limits of lanes, of axes that are walked and of the pieces that they are cut into."""
     x = numbered((2, n, lanes), dtype)

@@ -11,7 +11,7 @@
 
 #define LONG 16     /* an axis worth walking */
 #define PIECE 16384 /* bytes of lanes at a time, a part of L1 */
-/* Bytes go one by one; of more lanes the tiles of copy_block.c write more of a line at once (measured). */
+/* Bytes go four by four; of more lanes the tiles of copy_block.c write more of a line at once (measured). */
 #define MOST_OF_BYTES 16
 
 /* --- planning --- */
@@ -54,11 +54,19 @@ static void add_lanes(fnn_lanes *l, int64_t count, int64_t from, int64_t to) {
 
 /* Lanes that lie one after another on one side, walked along contiguous elements on the other. */
 static void mark_squares(fnn_lanes *l) {
-  int side = l->size == 4 ? 4 : l->size == 8 ? 2 : 0;
-  const int64_t *lane = l->from_step == 1 ? l->to_lane : l->from_lane;
-  for (int k = 0; k < l->lanes; k++) {
-    l->square[k] = side && (l->from_step == 1 || l->to_step == 1) && k + side <= l->lanes;
-    for (int i = 1; i < side && l->square[k]; i++)
+  const int joins = l->from_step == 1, side = l->size == 8 ? 2 : 4;
+  const int64_t *lane = joins ? l->to_lane : l->from_lane;
+  if (!joins && l->to_step != 1) return;
+  /* Three lanes that fill their pixels are four whose last is the next pixel's first: where they are joined it is
+   * written too early, where they are split it goes to what is written later. */
+  l->past = side == 4 && l->lanes == 3 && (joins ? l->to_step : l->from_step) == 3;
+  if (l->past) {
+    l->from_lane[3] = joins ? l->from_lane[2] : l->from_lane[0] + 3;
+    l->to_lane[3] = joins ? l->to_lane[0] + 3 : l->to_lane[2] + 4;
+  }
+  for (int k = 0; k + side <= l->lanes + l->past; k++) {
+    l->square[k] = 1;
+    for (int i = 1; i < side; i++)
       if (lane[k + i] != lane[k] + i) l->square[k] = 0;
   }
 }
@@ -79,7 +87,8 @@ int fnn_lanes_fit(fnn_lanes *l, int64_t size, int ndim, const int64_t *shape, co
   const int64_t most = size == 1 ? MOST_OF_BYTES : FNN_MOST_LANES;
   unsigned taken = 1u << walked;
   for (int i; (i = nearest_axis(ndim, from, to, taken)) >= 0; taken |= 1u << i) {
-    if (shape[i] > most / l->lanes) break;
+    int together = nearest(from[i], to[i]) <= l->lanes, all = taken >> first & taken >> last & 1;
+    if (shape[i] > most / l->lanes || (all && !together)) break;
     add_lanes(l, shape[i], from[i], to[i]);
   }
   if (!(taken >> first & taken >> last & 1)) return 0;
@@ -109,7 +118,7 @@ int fnn_lanes_fit(fnn_lanes *l, int64_t size, int ndim, const int64_t *shape, co
       width = l->square[k] ? side : 1;                                            \
       if (width > 1) {                                                            \
         int64_t pixel[side];                                                      \
-        done = n - n % side;                                                      \
+        done = l->past && n < side ? 0 : n - n % side - (l->past ? side : 0);     \
         for (int i = 0; i < side; i++) pixel[i] = i * (fs == 1 ? ts : fs);        \
         if (fs == 1)                                                              \
           for (int64_t c = 0; c < done; c += side)                                \
@@ -118,18 +127,16 @@ int fnn_lanes_fit(fnn_lanes *l, int64_t size, int ndim, const int64_t *shape, co
           for (int64_t c = 0; c < done; c += side)                                \
             turn(from + l->from_lane[k] + c * fs, pixel, to + c, l->to_lane + k); \
       }                                                                           \
-      for (int i = k; i < k + width; i++) {                                       \
+      for (int i = k; i < k + width && i < l->lanes; i++) {                       \
         const type *p = from + l->from_lane[i];                                   \
         type *q = to + l->to_lane[i];                                             \
         for (int64_t c = done; c < n; c++) q[c * ts] = p[c * fs];                 \
       }                                                                           \
     }                                                                             \
   }
-#define NO_SQUARE(from, from_row, to, to_row) (void)pixel
-COPY(uint8_t, copy_1, 1, NO_SQUARE)
+COPY(uint8_t, copy_1, 4, fnn_square_1)
 COPY(uint32_t, copy_4, 4, fnn_square_4)
 COPY(uint64_t, copy_8, 2, fnn_square_8)
-#undef NO_SQUARE
 #undef COPY
 
 void fnn_lanes_copy(const fnn_lanes *l, fnn_range share, const char *from, char *to) {

@@ -14,6 +14,7 @@ typedef struct {
   int lanes;
   int64_t from_lane[FNN_MOST_LANES], to_lane[FNN_MOST_LANES];
   uint8_t square[FNN_MOST_LANES]; /* lanes from k on go by squares in registers */
+  int past;                       /* squares reach one lane further than the pixel, into the next */
   int outer;
   int64_t shape[FNN_MAX_DIMS], from[FNN_MAX_DIMS], to[FNN_MAX_DIMS];
   int64_t chunk, chunks; /* the n elements are cut into pieces that stay in L1 */

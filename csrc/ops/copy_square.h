@@ -3,8 +3,10 @@
 #define FNN_OPS_COPY_SQUARE_H
 
 #include <stdint.h>
+#include <string.h>
 
 typedef uint32_t fnn_four __attribute__((vector_size(16), aligned(4), may_alias));
+typedef uint8_t fnn_sixteen __attribute__((vector_size(16)));
 typedef uint64_t fnn_two __attribute__((vector_size(16), aligned(8), may_alias));
 
 /* to[to_row[i] + j] = from[from_row[j] + i] for i, j < 4. */
@@ -20,6 +22,27 @@ static inline void fnn_square_4(const uint32_t *from, const int64_t *from_row, u
   *(fnn_four *)(to + to_row[1]) = __builtin_shufflevector(ac, bd, 2, 6, 3, 7);
   *(fnn_four *)(to + to_row[2]) = __builtin_shufflevector(AC, BD, 0, 4, 1, 5);
   *(fnn_four *)(to + to_row[3]) = __builtin_shufflevector(AC, BD, 2, 6, 3, 7);
+}
+
+/* The first eight bytes of a and b in turn. */
+static inline fnn_sixteen fnn_in_turn(fnn_sixteen a, fnn_sixteen b) {
+  return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+}
+
+/* The same of bytes. */
+static inline void fnn_square_1(const uint8_t *from, const int64_t *from_row, uint8_t *to,
+                                const int64_t *to_row) {
+  fnn_sixteen row[4];
+  for (int j = 0; j < 4; j++) {
+    uint32_t bytes;
+    memcpy(&bytes, from + from_row[j], sizeof bytes);
+    row[j] = (fnn_sixteen)(fnn_four){bytes};
+  }
+  fnn_four turned = (fnn_four)fnn_in_turn(fnn_in_turn(row[0], row[2]), fnn_in_turn(row[1], row[3]));
+  for (int i = 0; i < 4; i++) {
+    uint32_t bytes = turned[i];
+    memcpy(to + to_row[i], &bytes, sizeof bytes);
+  }
 }
 
 /* The same of i, j < 2. */
