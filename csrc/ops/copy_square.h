@@ -29,20 +29,26 @@ static inline fnn_sixteen fnn_in_turn(fnn_sixteen a, fnn_sixteen b) {
   return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
 }
 
-/* The same of bytes. */
+static inline fnn_sixteen fnn_read_bytes(const uint8_t *from) {
+  uint32_t bytes;
+  memcpy(&bytes, from, sizeof bytes);
+  return (fnn_sixteen)(fnn_four){bytes};
+}
+
+static inline void fnn_write_bytes(uint8_t *to, uint32_t bytes) {
+  memcpy(to, &bytes, sizeof bytes);
+}
+
+/* The same of bytes, without loops, which gcc -O2 would keep, and the vectors in memory. */
 static inline void fnn_square_1(const uint8_t *from, const int64_t *from_row, uint8_t *to,
                                 const int64_t *to_row) {
-  fnn_sixteen row[4];
-  for (int j = 0; j < 4; j++) {
-    uint32_t bytes;
-    memcpy(&bytes, from + from_row[j], sizeof bytes);
-    row[j] = (fnn_sixteen)(fnn_four){bytes};
-  }
-  fnn_four turned = (fnn_four)fnn_in_turn(fnn_in_turn(row[0], row[2]), fnn_in_turn(row[1], row[3]));
-  for (int i = 0; i < 4; i++) {
-    uint32_t bytes = turned[i];
-    memcpy(to + to_row[i], &bytes, sizeof bytes);
-  }
+  fnn_sixteen a = fnn_read_bytes(from + from_row[0]), b = fnn_read_bytes(from + from_row[1]);
+  fnn_sixteen c = fnn_read_bytes(from + from_row[2]), d = fnn_read_bytes(from + from_row[3]);
+  fnn_four turned = (fnn_four)fnn_in_turn(fnn_in_turn(a, c), fnn_in_turn(b, d));
+  fnn_write_bytes(to + to_row[0], turned[0]);
+  fnn_write_bytes(to + to_row[1], turned[1]);
+  fnn_write_bytes(to + to_row[2], turned[2]);
+  fnn_write_bytes(to + to_row[3], turned[3]);
 }
 
 /* The same of i, j < 2. */
