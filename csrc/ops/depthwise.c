@@ -78,6 +78,7 @@ void fnn_depthwise_plan(const fnn_conv *conv, fnn_plan *plan) {
   plan->workspace = d.weights_bytes + d.index_bytes + plan->tasks * d.spread_bytes;
   plan->flops = fnn_conv_flops(conv);
   plan->bytes = fnn_bytes(&conv->x) + fnn_bytes(&conv->w) + fnn_bytes(&conv->y);
+  plan->bytes += 2 * (double)d.weights_bytes; /* copied and read */
 }
 
 void fnn_depthwise_run(const fnn_conv *conv, const fnn_chain *chain, fnn_team *team) {
